@@ -1,0 +1,129 @@
+"""dataset_info.json: what a dataset folder holds, written last."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from sar_tf.data.schema import SCHEMA_VERSION
+
+FILE_NAME = "dataset_info.json"
+
+
+class DatasetError(ValueError):
+    """A dataset folder that cannot be used; says which file and what to do."""
+
+
+@dataclasses.dataclass
+class DatasetInfo:
+    """Sizes, kinds, counts and checksums of a dataset.
+
+    `num_x` is the highest dense id of x: an embedding table has num_x + 1 rows.
+    """
+
+    name: str
+    command: str  # The command that made the dataset.
+    seed: int
+    split_rule: str
+    num_users: int
+    num_items: int
+    num_words: int
+    num_queries: int
+    num_search_sources: int
+    # {"user": {name: {"kind": "categorical" | "words", "num": highest id}}, "item": …}
+    features: dict[str, dict[str, dict]]
+    max_query_words: int
+    max_clicked_items: int
+    num_candidates: int  # Stored negatives of a validation or test target.
+    counts: dict[str, int]  # UniSAR's Table 2: users, items, queries, …_actions.
+    targets: dict[str, dict[str, int]]  # Task -> split -> number of targets.
+    num_behaviors: int
+    shards: list[dict]  # {"file", "num_records", "num_bytes", "sha256"}
+    schema_version: int = SCHEMA_VERSION
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+    def save(self, dataset_dir: str | os.PathLike) -> None:
+        """Writes dataset_info.json, whole or not at all."""
+        path = Path(dataset_dir) / FILE_NAME
+        beside = path.with_name(f".{FILE_NAME}.partial")
+        beside.write_text(self.to_json(), encoding="utf-8")
+        beside.replace(path)
+
+    @classmethod
+    def load(cls, dataset_dir: str | os.PathLike) -> "DatasetInfo":
+        """Reads a folder's dataset_info.json.
+
+        Raises:
+            DatasetError: No such folder, an unfinished job, another schema version
+                or a damaged file.
+        """
+        path = Path(dataset_dir) / FILE_NAME
+        if not path.parent.is_dir():
+            raise DatasetError(
+                f"{path.parent}: no such folder; make the dataset with one of the "
+                "jobs in pipelines/"
+            )
+        if not path.is_file():
+            raise DatasetError(
+                f"{path.parent} has no {FILE_NAME}, so the job that makes it was "
+                "not finished; run it again"
+            )
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            version = values["schema_version"]
+        except (ValueError, TypeError, KeyError) as error:
+            raise DatasetError(
+                f"{path} is damaged ({error!r}); make the dataset again"
+            ) from error
+        if version != SCHEMA_VERSION:
+            raise DatasetError(
+                f"{path} has schema version {version}, this code reads version "
+                f"{SCHEMA_VERSION}; make the dataset again with this code"
+            )
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise DatasetError(
+                f"{path} is damaged ({error}); make the dataset again"
+            ) from error
+
+    def verify_shards(
+        self, dataset_dir: str | os.PathLike, checksums: bool = True
+    ) -> None:
+        """Checks that every shard is there, whole and, by checksum, unchanged.
+
+        Args:
+            dataset_dir: The folder that holds the shards.
+            checksums: Also read every shard and compare its SHA-256; without it
+                only sizes are compared, which costs nothing.
+
+        Raises:
+            DatasetError: Names the first shard at fault.
+        """
+        for shard in self.shards:
+            path = Path(dataset_dir) / shard["file"]
+            advice = "copy it again, or make the dataset again"
+            if self.command:
+                advice += f" with: {self.command}"
+            if not path.is_file():
+                raise DatasetError(f"{path} is missing; {advice}")
+            num_bytes = path.stat().st_size
+            if num_bytes != shard["num_bytes"]:
+                raise DatasetError(
+                    f"{path} has {num_bytes} bytes instead of {shard['num_bytes']}, "
+                    f"it was cut short or changed; {advice}"
+                )
+            if checksums and sha256(path) != shard["sha256"]:
+                raise DatasetError(f"{path} is damaged (its SHA-256 differs); {advice}")
+
+
+def sha256(path: str | os.PathLike) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
