@@ -1,0 +1,1 @@
+"""Jobs that turn raw logs into a dataset folder, and what they share."""
