@@ -1,0 +1,331 @@
+"""Masked attention: encoders of transitions, their fusion, target attention.
+
+All masks are of keys, bool `(B, N)`, true where a slot holds a behavior. A
+query whose keys are all masked attends to nothing: its context is zero.
+"""
+
+import keras
+from keras import layers, ops
+
+# Large enough that exp() of a masked logit is 0 in float32 and bfloat16.
+MASKED_LOGIT = -1e9
+
+
+def key_mask_bias(mask):
+    """Additive bias `(B, 1, 1, N)` in float32 that masks keys out."""
+    bias = (1.0 - ops.cast(mask, "float32")) * MASKED_LOGIT
+    return bias[:, None, None, :]
+
+
+@keras.saving.register_keras_serializable("sar_tf")
+class MaskedAttention(layers.Layer):
+    """Multi-head attention that gives zeros where every key is masked.
+
+    `softmax(Q K^T / sqrt(D / h)) V` for each of the h heads, concatenated and
+    projected. Masked keys have weight exactly 0. Keras' own
+    `MultiHeadAttention` averages all keys where none is left.
+
+    Args:
+        num_heads: heads h, a divisor of the width D.
+        dropout: rate on the attention weights.
+
+    Call arguments:
+        queries: `(B, Nq, D)`.
+        keys: `(B, Nk, D)`, also the values.
+        key_mask: bool `(B, Nk)`.
+
+    Returns:
+        `(B, Nq, D)`.
+
+    Reference:
+        [Vaswani et al., 2017](https://arxiv.org/abs/1706.03762)
+    """
+
+    def __init__(self, num_heads, dropout=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.dropout_rate = dropout
+        self.dropout = layers.Dropout(dropout, name="dropout")
+
+    def build(self, queries_shape, keys_shape=None, key_mask_shape=None):
+        width = queries_shape[-1]
+        if width % self.num_heads:
+            raise ValueError(
+                f"{self.name}: num_heads={self.num_heads} does not divide "
+                f"the width {width}"
+            )
+        # One kernel for q, k and v, initialised as one, as PyTorch does it.
+        self.qkv_kernel = self.add_weight(
+            name="qkv_kernel",
+            shape=(width, 3 * width),
+            initializer="glorot_uniform",
+        )
+        self.qkv_bias = self.add_weight(
+            name="qkv_bias", shape=(3 * width,), initializer="zeros"
+        )
+        self.output_dense = layers.Dense(
+            width,
+            kernel_initializer="glorot_normal",
+            name="output",
+            dtype=self.dtype_policy,
+        )
+        self.output_dense.build((None, width))
+
+    def call(self, queries, keys, key_mask, training=None):
+        width = queries.shape[-1]
+        if queries is keys:
+            q, k, v = ops.split(
+                ops.matmul(queries, self.qkv_kernel) + self.qkv_bias, 3, axis=-1
+            )
+        else:
+            kernel_q, kernel_kv = ops.split(self.qkv_kernel, [width], axis=-1)
+            bias_q, bias_kv = ops.split(self.qkv_bias, [width], axis=-1)
+            q = ops.matmul(queries, kernel_q) + bias_q
+            k, v = ops.split(ops.matmul(keys, kernel_kv) + bias_kv, 2, axis=-1)
+        # With zero values, even the uniform weights of an all-masked row,
+        # which softmax gives, sum to a zero context.
+        v = v * ops.expand_dims(ops.cast(key_mask, v.dtype), -1)
+        q = q * (width // self.num_heads) ** -0.5
+        q, k, v = self._split(q), self._split(k), self._split(v)
+        logits = ops.matmul(q, ops.swapaxes(k, -1, -2))
+        logits = ops.cast(logits, "float32") + key_mask_bias(key_mask)
+        weights = ops.cast(ops.softmax(logits, axis=-1), v.dtype)
+        weights = self.dropout(weights, training=training)
+        context = ops.transpose(ops.matmul(weights, v), (0, 2, 1, 3))
+        context = ops.reshape(
+            context, (-1, context.shape[1] or ops.shape(queries)[1], width)
+        )
+        return self.output_dense(context)
+
+    def _split(self, x):
+        shape = ops.shape(x)
+        x = ops.reshape(
+            x, (shape[0], shape[1], self.num_heads, x.shape[-1] // self.num_heads)
+        )
+        return ops.transpose(x, (0, 2, 1, 3))
+
+    def compute_output_shape(self, queries_shape, keys_shape=None, key_mask_shape=None):
+        return queries_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "dropout": self.dropout_rate,
+        }
+
+
+class _Sublayers(layers.Layer):
+    """Post-norm sublayers: `LayerNorm(x + Dropout(sublayer(x)))`."""
+
+    def __init__(self, num_heads, dropout=0.0, epsilon=1e-5, **kwargs):
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.dropout_rate = dropout
+        self.epsilon = epsilon
+        self.dropout = layers.Dropout(dropout, name="dropout")
+
+    def _attention(self, name):
+        return MaskedAttention(
+            self.num_heads, self.dropout_rate, name=name, dtype=self.dtype_policy
+        )
+
+    def _norm(self, name):
+        return layers.LayerNormalization(
+            epsilon=self.epsilon, name=name, dtype=self.dtype_policy
+        )
+
+    def _build_feed_forward(self, width):
+        self.feed_forward_in = layers.Dense(
+            width,
+            "relu",
+            kernel_initializer="glorot_normal",
+            name="feed_forward_in",
+            dtype=self.dtype_policy,
+        )
+        self.feed_forward_out = layers.Dense(
+            width,
+            kernel_initializer="glorot_normal",
+            name="feed_forward_out",
+            dtype=self.dtype_policy,
+        )
+        self.feed_forward_in.build((None, width))
+        self.feed_forward_out.build((None, width))
+
+    def _feed_forward(self, x, training):
+        hidden = self.dropout(self.feed_forward_in(x), training=training)
+        return self.feed_forward_out(hidden)
+
+    def _add(self, norm, x, update, training):
+        return norm(x + self.dropout(update, training=training))
+
+    def compute_output_shape(self, x_shape, *other_shapes):
+        return x_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "dropout": self.dropout_rate,
+            "epsilon": self.epsilon,
+        }
+
+
+@keras.saving.register_keras_serializable("sar_tf")
+class TransitionEncoder(_Sublayers):
+    """Encoder layer that extracts transitions into `x` (Eq. 3 and 4).
+
+    `H = FFN(MSA(x, context, context))`, post-norm. With `context = x` these
+    are the transitions within one scenario (s2s, r2r). The masked encoder of
+    the mixed history, whose matrix M lets a behavior attend only to those of
+    the other type, is this layer called twice with the same weights: the
+    recommendation slots with the search slots as context (s2r), and the
+    reverse (r2s). So nothing is computed for the masked half.
+
+    Args:
+        num_heads: attention heads.
+        dropout: rate on attention weights, in the feed-forward and on each
+            sublayer's output.
+        epsilon: of the layer normalization.
+
+    Call arguments:
+        x: `(B, N, D)`.
+        context: `(B, M, D)`.
+        context_mask: bool `(B, M)`.
+
+    Returns:
+        `(B, N, D)`.
+
+    Example:
+
+    >>> encoder = TransitionEncoder(num_heads=2)
+    >>> s2r = encoder(recommendations, searches, search_mask)
+
+    Reference:
+        [Shi et al., 2024](https://doi.org/10.1145/3626772.3657811)
+    """
+
+    def build(self, x_shape, context_shape=None, context_mask_shape=None):
+        self.attention = self._attention("attention")
+        self.attention.build(x_shape, context_shape)
+        self.attention_norm = self._norm("attention_norm")
+        self.attention_norm.build(x_shape)
+        self._build_feed_forward(x_shape[-1])
+        self.feed_forward_norm = self._norm("feed_forward_norm")
+        self.feed_forward_norm.build(x_shape)
+
+    def call(self, x, context, context_mask, training=None):
+        update = self.attention(x, context, context_mask, training=training)
+        x = self._add(self.attention_norm, x, update, training)
+        update = self._feed_forward(x, training)
+        return self._add(self.feed_forward_norm, x, update, training)
+
+
+@keras.saving.register_keras_serializable("sar_tf")
+class TransitionFusion(_Sublayers):
+    """Fuses same- and cross-scenario transitions (Eq. 7), post-norm.
+
+    `reference` (the official code: a decoder layer on the same-scenario
+    sequence): `F = MSA(same)`, `V = FFN(MCA(F, cross, cross))`.
+
+    `paper`: `F = MSA(same)`, `V = FFN(MCA(cross, F, F))`: the cross-scenario
+    sequence asks, the self-attended same-scenario sequence answers.
+
+    Args:
+        num_heads, dropout, epsilon: as in `TransitionEncoder`.
+        variant: "reference" or "paper".
+
+    Call arguments:
+        same: `(B, N, D)`, transitions from the same scenario (r2r or s2s).
+        cross: `(B, N, D)`, from the other scenario (s2r or r2s).
+        mask: bool `(B, N)`, non-empty slots of both.
+
+    Returns:
+        `(B, N, D)`.
+
+    Reference:
+        [Shi et al., 2024](https://doi.org/10.1145/3626772.3657811)
+    """
+
+    def __init__(
+        self, num_heads, dropout=0.0, epsilon=1e-5, variant="reference", **kwargs
+    ):
+        super().__init__(num_heads, dropout, epsilon, **kwargs)
+        if variant not in ("reference", "paper"):
+            raise ValueError(f"variant must be 'reference' or 'paper', not {variant!r}")
+        self.variant = variant
+
+    def build(self, same_shape, cross_shape=None, mask_shape=None):
+        self.self_attention = self._attention("self_attention")
+        self.self_attention.build(same_shape)
+        self.self_attention_norm = self._norm("self_attention_norm")
+        self.self_attention_norm.build(same_shape)
+        self.cross_attention = self._attention("cross_attention")
+        self.cross_attention.build(same_shape)
+        self.cross_attention_norm = self._norm("cross_attention_norm")
+        self.cross_attention_norm.build(same_shape)
+        self._build_feed_forward(same_shape[-1])
+        self.feed_forward_norm = self._norm("feed_forward_norm")
+        self.feed_forward_norm.build(same_shape)
+
+    def call(self, same, cross, mask, training=None):
+        update = self.self_attention(same, same, mask, training=training)
+        same = self._add(self.self_attention_norm, same, update, training)
+        if self.variant == "reference":
+            x, memory = same, cross
+        else:
+            x, memory = cross, same
+        update = self.cross_attention(x, memory, mask, training=training)
+        x = self._add(self.cross_attention_norm, x, update, training)
+        update = self._feed_forward(x, training)
+        return self._add(self.feed_forward_norm, x, update, training)
+
+    def get_config(self):
+        return {**super().get_config(), "variant": self.variant}
+
+
+@keras.saving.register_keras_serializable("sar_tf")
+class TargetAttention(layers.Layer):
+    """A candidate's view of a history (Eq. 8).
+
+    `v = V^T softmax(V W e_i)`, the softmax over the slots of `mask`; zero
+    where the mask is empty. What does not depend on the candidate, `V W`, is
+    computed once a history.
+
+    Call arguments:
+        history: `(B, N, D)`, the fused transitions V.
+        candidates: `(B, C, D)`, embeddings e_i.
+        mask: bool `(B, N)`.
+
+    Returns:
+        `(B, C, D)`.
+
+    Reference:
+        [Shi et al., 2024](https://doi.org/10.1145/3626772.3657811)
+    """
+
+    def build(self, history_shape, candidates_shape=None, mask_shape=None):
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(history_shape[-1], candidates_shape[-1]),
+            initializer=_leading_axis_glorot(history_shape[-1]),
+        )
+
+    def call(self, history, candidates, mask):
+        keys = ops.matmul(history, self.kernel)
+        logits = ops.matmul(candidates, ops.swapaxes(keys, -1, -2))
+        logits = ops.cast(logits, "float32") + key_mask_bias(mask)[:, 0]
+        weights = ops.cast(ops.softmax(logits, axis=-1), history.dtype)
+        values = history * ops.expand_dims(ops.cast(mask, history.dtype), -1)
+        return ops.matmul(weights, values)
+
+    def compute_output_shape(self, history_shape, candidates_shape, mask_shape=None):
+        return (*candidates_shape[:-1], history_shape[-1])
+
+
+def _leading_axis_glorot(width):
+    """Glorot-normal of a `(1, D, D)` weight, which is what the official is.
+
+    PyTorch counts such a weight's fans as D * D and D, not D and D.
+    """
+    return keras.initializers.RandomNormal(stddev=(2 / (width * width + width)) ** 0.5)

@@ -1,0 +1,220 @@
+"""Embeddings of queries, items, users and search behaviors."""
+
+import keras
+from keras import layers, ops
+
+
+def masked_mean(values, mask, axis):
+    """Mean of `values` over `axis` where `mask` holds; 0 where nothing does.
+
+    Args:
+        values: `(..., N, D)`.
+        mask: bool `(..., N)`.
+        axis: the axis N counted in `values` (negative).
+    """
+    weights = ops.expand_dims(ops.cast(mask, values.dtype), -1)
+    total = ops.sum(values * weights, axis=axis)
+    count = ops.sum(weights, axis=axis)
+    return total / ops.maximum(count, ops.ones_like(count))
+
+
+@keras.saving.register_keras_serializable("sar_tf")
+class QueryEncoder(layers.Layer):
+    """Encodes a query, or a caption, by its words.
+
+    `e_q = tanh(W mean(e_w1, …, e_w|q|) + b)`: the mean runs over the words
+    that are not 0, and is 0 for a query of no words (UniSAR, section 4.1.1;
+    the dense layer is the official code's).
+
+    Args:
+        num_words: highest word id.
+        embedding_dim: width of a word embedding.
+        units: width D of the result.
+        activation: of the dense layer.
+
+    Call arguments:
+        words: int `(..., W)`, padded with 0.
+
+    Returns:
+        `(..., D)`.
+
+    Reference:
+        [Shi et al., 2024](https://doi.org/10.1145/3626772.3657811)
+    """
+
+    def __init__(self, num_words, embedding_dim, units, activation="tanh", **kwargs):
+        super().__init__(**kwargs)
+        self.num_words = num_words
+        self.embedding_dim = embedding_dim
+        self.units = units
+        self.activation = activation
+        self.word_embedding = layers.Embedding(
+            num_words + 1,
+            embedding_dim,
+            embeddings_initializer="glorot_normal",
+            name="word_embedding",
+        )
+        self.dense = layers.Dense(
+            units, activation, kernel_initializer="glorot_normal", name="dense"
+        )
+
+    def build(self, words_shape):
+        self.word_embedding.build(words_shape)
+        self.dense.build((None, self.embedding_dim))
+
+    def call(self, words):
+        mean = masked_mean(self.word_embedding(words), words > 0, axis=-2)
+        return self.dense(mean)
+
+    def compute_output_shape(self, words_shape):
+        return (*words_shape[:-1], self.units)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_words": self.num_words,
+            "embedding_dim": self.embedding_dim,
+            "units": self.units,
+            "activation": self.activation,
+        }
+
+
+@keras.saving.register_keras_serializable("sar_tf")
+class FeatureEncoder(layers.Layer):
+    """Encodes users or items by their id and features.
+
+    `e = activation(W concat(e_id, e_feature1, …, extra) + b)`.
+
+    The features of an id are looked up in tables that the layer holds as
+    non-trainable weights, so that a model scores from ids alone.
+
+    Args:
+        num_ids: highest id.
+        features: `{feature name: highest feature id}`, in order.
+        embedding_dim: width of the id's and of each feature's embedding.
+        units: width D of the result; None returns the concatenation.
+        activation: of the dense layer.
+        caption_length: number of words in an id's caption (0: none). With
+            captions, `call` needs `encode_caption`.
+        mask_zero: where true, id 0 gives the zero vector.
+
+    Call arguments:
+        ids: int `(...)`.
+        encode_caption: callable from caption words `(..., L)` to `(..., K)`;
+            stands second in the concatenation, after the id.
+
+    Returns:
+        `(..., D)`.
+    """
+
+    def __init__(
+        self,
+        num_ids,
+        features,
+        embedding_dim,
+        units,
+        activation="tanh",
+        caption_length=0,
+        mask_zero=False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.num_ids = num_ids
+        self.features = dict(features)
+        self.embedding_dim = embedding_dim
+        self.units = units
+        self.activation = activation
+        self.caption_length = caption_length
+        self.mask_zero = mask_zero
+        self.id_embedding = self._embedding("id", num_ids)
+        self.feature_embeddings = [
+            self._embedding(name, num) for name, num in self.features.items()
+        ]
+        self.dense = layers.Dense(
+            units, activation, kernel_initializer="glorot_normal", name="dense"
+        )
+
+    def _embedding(self, name, num):
+        return layers.Embedding(
+            num + 1,
+            self.embedding_dim,
+            embeddings_initializer="glorot_normal",
+            name=f"{name}_embedding",
+        )
+
+    def build(self, ids_shape):
+        self.id_embedding.build(ids_shape)
+        self.tables = {}
+        for name, embedding in zip(self.features, self.feature_embeddings, strict=True):
+            embedding.build(ids_shape)
+            self.tables[name] = self._table(name, (self.num_ids + 1,))
+        if self.caption_length:
+            shape = (self.num_ids + 1, self.caption_length)
+            self.tables["caption"] = self._table("caption", shape)
+
+    def _table(self, name, shape):
+        return self.add_weight(
+            name=f"{name}_table",
+            shape=shape,
+            initializer="zeros",
+            dtype="int32",
+            trainable=False,
+        )
+
+    def set_tables(self, tables):
+        """Sets the feature look-up tables: `{name: (num_ids + 1, …)}`."""
+        missing = sorted(set(self.tables) - set(tables))
+        if missing:
+            raise ValueError(f"{self.name}: no table for the features {missing}")
+        for name, table in self.tables.items():
+            if tuple(tables[name].shape) != tuple(table.shape):
+                raise ValueError(
+                    f"{self.name}: the table of {name!r} has shape "
+                    f"{tuple(tables[name].shape)}, not {tuple(table.shape)}"
+                )
+            table.assign(tables[name])
+
+    def call(self, ids, encode_caption=None):
+        parts = [self.id_embedding(ids)]
+        if self.caption_length:
+            words = ops.take(self.tables["caption"], ids, axis=0)
+            parts.append(encode_caption(words))
+        for name, embedding in zip(self.features, self.feature_embeddings, strict=True):
+            parts.append(embedding(ops.take(self.tables[name], ids, axis=0)))
+        encoded = parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1)
+        encoded = self.dense(encoded)
+        if self.mask_zero:
+            known = ops.expand_dims(ops.cast(ids > 0, encoded.dtype), -1)
+            encoded = encoded * known
+        return encoded
+
+    def compute_output_shape(self, ids_shape):
+        return (*ids_shape, self.units)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_ids": self.num_ids,
+            "features": self.features,
+            "embedding_dim": self.embedding_dim,
+            "units": self.units,
+            "activation": self.activation,
+            "caption_length": self.caption_length,
+            "mask_zero": self.mask_zero,
+        }
+
+
+def search_behavior(query, clicked, clicked_mask, search_mask):
+    """Embedding of a search behavior (Eq. 1): `e_q + Mean(C_q)`.
+
+    Args:
+        query: `(B, N, D)`, encoded queries.
+        clicked: `(B, N, K, D)`, encoded clicked items.
+        clicked_mask: bool `(B, N, K)`.
+        search_mask: bool `(B, N)`, false for an empty slot.
+
+    Returns:
+        `(B, N, D)`; a session of no click is its query, an empty slot 0.
+    """
+    behavior = query + masked_mean(clicked, clicked_mask, axis=-2)
+    return behavior * ops.expand_dims(ops.cast(search_mask, behavior.dtype), -1)

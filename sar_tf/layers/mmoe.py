@@ -1,0 +1,200 @@
+"""Multi-gate mixture of experts, and the networks that score candidates."""
+
+import keras
+from keras import layers, ops
+
+
+@keras.saving.register_keras_serializable("sar_tf")
+class MixtureOfExperts(layers.Layer):
+    """Task-specific and shared experts behind one gate a task (Eq. 9).
+
+    `mix_t = sum_o g_o(X) o(X)` over the task's own and the shared experts,
+    with `g = softmax(W_t X + b_t)` and `o(X) = Dropout(ReLU(W_o X + b_o))`.
+
+    The input X is the concatenation of what depends on the candidate and of
+    what does not; the second part's share of the first layer is computed once
+    a target, not once a candidate.
+
+    With `head="paper"` each expert ends in a score of its own (one linear unit), and
+    the mix is of these scores, as Eq. 9 has it; with `head="reference"` the
+    mix is of the experts' hidden vectors, for a tower to score.
+
+    Args:
+        tasks: names of the tasks.
+        num_task_experts: experts of each task.
+        num_shared_experts: experts that all tasks share.
+        units: width of an expert.
+        dropout: rate on the experts' hidden vectors.
+        head: "reference" or "paper".
+
+    Call arguments:
+        task: name of the task.
+        candidates: `(B, C, Dc)`.
+        context: `(B, Dx)`; X is `concat(candidates, context)`.
+
+    Returns:
+        `(B, C, units)`, or `(B, C, 1)` for `head="paper"`.
+
+    Reference:
+        [Shi et al., 2024](https://doi.org/10.1145/3626772.3657811), after
+        [Ma et al., 2018](https://doi.org/10.1145/3219819.3220007)
+    """
+
+    def __init__(
+        self,
+        tasks,
+        num_task_experts=4,
+        num_shared_experts=4,
+        units=64,
+        dropout=0.0,
+        head="reference",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if head not in ("reference", "paper"):
+            raise ValueError(f"head must be 'reference' or 'paper', not {head!r}")
+        self.tasks = tuple(tasks)
+        self.num_task_experts = num_task_experts
+        self.num_shared_experts = num_shared_experts
+        self.units = units
+        self.dropout_rate = dropout
+        self.head = head
+        self.dropout = layers.Dropout(dropout, name="dropout")
+
+    def build(self, candidates_shape, context_shape):
+        width = candidates_shape[-1] + context_shape[-1]
+        num_experts = self.num_task_experts + self.num_shared_experts
+        self.shared = self._experts("shared", self.num_shared_experts, width)
+        self.task_experts = {
+            task: self._experts(task, self.num_task_experts, width)
+            for task in self.tasks
+        }
+        self.gates = {
+            task: (
+                self._kernel(f"{task}_gate_kernel", (width, num_experts)),
+                self._bias(f"{task}_gate_bias", num_experts),
+            )
+            for task in self.tasks
+        }
+
+    def _kernel(self, name, shape, initializer="glorot_normal"):
+        return self.add_weight(name=name, shape=shape, initializer=initializer)
+
+    def _bias(self, name, units):
+        return self.add_weight(name=name, shape=(units,), initializer="zeros")
+
+    def _experts(self, name, count, width):
+        """Weights of `count` experts side by side, each initialised alone."""
+        one = (2.0 / (width + self.units)) ** 0.5
+        normal = keras.initializers.RandomNormal(stddev=one)
+        weights = {
+            "kernel": self._kernel(
+                f"{name}_kernel", (width, count * self.units), normal
+            ),
+            "bias": self._bias(f"{name}_bias", count * self.units),
+        }
+        if self.head == "paper":
+            weights["score_kernel"] = self._kernel(
+                f"{name}_score_kernel", (count, self.units)
+            )
+            weights["score_bias"] = self._bias(f"{name}_score_bias", count)
+        return weights
+
+    def call(self, candidates, context, task, training=None):
+        own, gate = self.task_experts[task], self.gates[task]
+        # One product for the experts and the gate: their input is the same.
+        kernel = ops.concatenate(
+            [own["kernel"], self.shared["kernel"], gate[0]], axis=1
+        )
+        bias = ops.concatenate([own["bias"], self.shared["bias"], gate[1]], axis=0)
+        split = candidates.shape[-1]
+        hidden = ops.matmul(candidates, kernel[:split])
+        hidden = hidden + (ops.matmul(context, kernel[split:]) + bias)[:, None, :]
+        num_experts = self.num_task_experts + self.num_shared_experts
+        hidden, gate_logits = ops.split(hidden, [num_experts * self.units], axis=-1)
+        experts = self.dropout(ops.relu(hidden), training=training)
+        shape = ops.shape(experts)
+        experts = ops.reshape(experts, (shape[0], shape[1], num_experts, self.units))
+        gates = ops.softmax(ops.cast(gate_logits, "float32"), axis=-1)
+        gates = ops.cast(gates, experts.dtype)
+        if self.head == "paper":
+            experts = self._score(experts, own)
+        return ops.squeeze(ops.matmul(gates[..., None, :], experts), axis=-2)
+
+    def _score(self, experts, own):
+        kernel = ops.concatenate(
+            [own["score_kernel"], self.shared["score_kernel"]], axis=0
+        )
+        bias = ops.concatenate([own["score_bias"], self.shared["score_bias"]], axis=0)
+        return ops.sum(experts * kernel, axis=-1, keepdims=True) + bias[:, None]
+
+    def compute_output_shape(self, candidates_shape, context_shape, task=None):
+        return (*candidates_shape[:-1], 1 if self.head == "paper" else self.units)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "tasks": self.tasks,
+            "num_task_experts": self.num_task_experts,
+            "num_shared_experts": self.num_shared_experts,
+            "units": self.units,
+            "dropout": self.dropout_rate,
+            "head": self.head,
+        }
+
+
+@keras.saving.register_keras_serializable("sar_tf")
+class PredictionNetwork(layers.Layer):
+    """Dense layers with ReLU and dropout, then one linear unit: a logit.
+
+    Args:
+        units: widths of the hidden layers.
+        dropout: rate after each hidden layer.
+
+    Call arguments:
+        x: `(B, C, D)`.
+
+    Returns:
+        Logits `(B, C)`; the sigmoid is left to the loss and to `score`.
+    """
+
+    def __init__(self, units, dropout=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.units = tuple(units)
+        self.dropout_rate = dropout
+        self.dropout = layers.Dropout(dropout, name="dropout")
+        self.hidden = [
+            self._dense(size, "relu", f"dense_{i}") for i, size in enumerate(self.units)
+        ]
+        self.logit = self._dense(1, None, "logit")
+
+    def _dense(self, units, activation, name):
+        return layers.Dense(
+            units,
+            activation,
+            kernel_initializer="glorot_normal",
+            name=name,
+            dtype=self.dtype_policy,
+        )
+
+    def build(self, x_shape):
+        width = x_shape[-1]
+        for dense in self.hidden:
+            dense.build((None, width))
+            width = dense.units
+        self.logit.build((None, width))
+
+    def call(self, x, training=None):
+        for dense in self.hidden:
+            x = self.dropout(dense(x), training=training)
+        return ops.squeeze(self.logit(x), axis=-1)
+
+    def compute_output_shape(self, x_shape):
+        return x_shape[:-1]
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "dropout": self.dropout_rate,
+        }

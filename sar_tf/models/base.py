@@ -1,0 +1,192 @@
+"""What every model shares: the data it is built for, its losses, its metrics.
+
+A model takes a batch `{task: inputs}` and declares its tasks, the names and
+weights of its losses, and how candidates are scored. Keras' own `fit` and
+`evaluate` do the rest on any backend.
+"""
+
+import dataclasses
+import inspect
+import math
+
+import keras
+from keras import ops
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSpec:
+    """Sizes of a dataset that a model's weights depend on.
+
+    Every `num_…` is the highest dense id, so that its embedding table has
+    one row more: row 0 stands for padding and for what is unknown.
+    `user_features` and `item_features` map the name of a categorical feature
+    to its highest id; `caption_length` is the number of caption words of an
+    item (0: no captions).
+    """
+
+    num_users: int
+    num_items: int
+    num_words: int
+    num_queries: int
+    num_search_sources: int
+    max_rec_history: int
+    max_search_history: int
+    max_query_words: int
+    max_clicked_items: int
+    user_features: dict = dataclasses.field(default_factory=dict)
+    item_features: dict = dataclasses.field(default_factory=dict)
+    caption_length: int = 0
+
+
+class Model(keras.Model):
+    """Base of all models: candidates scored for one or more tasks.
+
+    A subclass sets `tasks` and implements
+
+    - `logits(task, inputs, training)`: scores of the candidates before the
+      sigmoid, shape `(B, C)`, positive first;
+    - `losses_of(task, inputs)`: the losses of one task in training, by name.
+    - `set_feature_tables(tables)` where it looks features up.
+
+    Its hyperparameters are the keyword-only arguments of its constructor.
+
+    Args:
+        data_spec: `DataSpec`, or a dict of its fields.
+        loss_weights: weight of each loss in the total,
+            `{task: {loss name: weight}}`.
+        hyperparameters: the subclass' own arguments, for `get_config`.
+
+    Call arguments:
+        batch: `{task: inputs}`, as the input pipeline gives it.
+        training: where true, the result is `{task: {loss name: scalar}}`;
+            otherwise `{task: {"scores": (B, C), "click_loss": scalar}}`.
+    """
+
+    tasks = ("rec", "search")
+
+    def __init__(self, data_spec, loss_weights, hyperparameters, **kwargs):
+        super().__init__(**kwargs)
+        if isinstance(data_spec, dict):
+            data_spec = DataSpec(**data_spec)
+        self.data_spec = data_spec
+        self.loss_weights = loss_weights
+        self._hyperparameters = dict(hyperparameters)
+        self.ranking_metrics = {}
+        self.loss_trackers = {
+            task: {
+                name: keras.metrics.Mean(name=f"{task}_{name}")
+                for name in loss_weights[task]
+            }
+            for task in self.tasks
+        }
+
+    @classmethod
+    def hyperparameters(cls):
+        """Names and defaults of the model's hyperparameters."""
+        parameters = inspect.signature(cls.__init__).parameters.values()
+        return {p.name: p.default for p in parameters if p.kind == p.KEYWORD_ONLY}
+
+    def score(self, task, inputs):
+        """Scores of a task's candidates after the sigmoid: `(B, C)`."""
+        logits = self.logits(task, inputs, training=False)
+        return ops.sigmoid(ops.cast(logits, "float32"))
+
+    def call(self, batch, training=False):
+        outputs = {}
+        for task in self.tasks:
+            if task not in batch:
+                continue
+            if training:
+                outputs[task] = self.losses_of(task, batch[task])
+            else:
+                logits = self.logits(task, batch[task], training=False)
+                logits = ops.cast(logits, "float32")
+                outputs[task] = {
+                    "scores": ops.sigmoid(logits),
+                    "click_loss": click_loss(logits),
+                }
+        return outputs
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        """Weighted sum of the losses in `y_pred`; each is tracked by name."""
+        total = 0.0
+        for task, outputs in y_pred.items():
+            for name, weight in self.loss_weights[task].items():
+                if name in outputs:
+                    value = ops.cast(outputs[name], "float32")
+                    self.loss_trackers[task][name].update_state(value)
+                    total += weight * value
+        return total
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Updates the ranking metrics where `y_pred` holds scores."""
+        for task, outputs in y_pred.items():
+            if "scores" in outputs and task in self.ranking_metrics:
+                self.ranking_metrics[task].update_state(outputs["scores"])
+        return self.get_metrics_result()
+
+    def get_metrics_result(self):
+        """Means of the losses and ranking metrics that saw any batch."""
+        results = {}
+        for metric in self.metrics:
+            result = metric.result()
+            if isinstance(result, dict):
+                results.update(result)
+            else:
+                results[metric.name] = result
+        return results
+
+    def build_on(self, batch):
+        """Creates all variables by one call on a batch of any size."""
+        self(batch, training=True)
+        return self
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "data_spec": dataclasses.asdict(self.data_spec),
+            **self._hyperparameters,
+        }
+
+
+def click_loss(logits):
+    """Binary cross-entropy of a positive and its negatives (Eq. 10).
+
+    Args:
+        logits: `(B, C)`, the positive in column 0.
+
+    Returns:
+        The mean over all `B * C` scores; 0 where there are none.
+    """
+    logits = ops.cast(logits, "float32")
+    positive, negatives = logits[:, :1], logits[:, 1:]
+    total = ops.sum(ops.softplus(-positive)) + ops.sum(ops.softplus(negatives))
+    count = ops.cast(math.prod(ops.shape(logits)), "float32")
+    return total / ops.maximum(count, 1.0)
+
+
+_MODELS = {}
+
+
+def register(name):
+    """Class decorator that makes a model known as `--model=name`."""
+
+    def add(cls):
+        _MODELS[name] = keras.saving.register_keras_serializable("sar_tf")(cls)
+        return cls
+
+    return add
+
+
+def names():
+    """Names of all registered models."""
+    return sorted(_MODELS)
+
+
+def get(name):
+    """Class of the model of that name."""
+    if name not in _MODELS:
+        raise ValueError(f"no model is named {name!r}; there are {names()}")
+    return _MODELS[name]
