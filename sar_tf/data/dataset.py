@@ -1,0 +1,116 @@
+"""A finished dataset folder: its info, vocabularies and tables."""
+
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from sar_tf.data.dataset_info import DatasetError, DatasetInfo
+
+
+class SequenceDataset:
+    """Reads everything of a dataset folder that is not a record.
+
+    Attributes:
+        dataset_dir: The folder.
+        info: Its `DatasetInfo`.
+    """
+
+    def __init__(self, dataset_dir: str | os.PathLike, info: DatasetInfo) -> None:
+        self.dataset_dir = Path(dataset_dir)
+        self.info = info
+
+    @classmethod
+    def open(cls, dataset_dir: str | os.PathLike) -> "SequenceDataset":
+        """Opens a folder after checking that every shard in it is whole.
+
+        Raises:
+            DatasetError: The folder is unfinished, damaged or of another version.
+        """
+        info = DatasetInfo.load(dataset_dir)
+        info.verify_shards(dataset_dir)
+        return cls(dataset_dir, info)
+
+    def shard_paths(self) -> list[str]:
+        return [str(self.dataset_dir / shard["file"]) for shard in self.info.shards]
+
+    def vocabulary(self, name: str) -> list[str]:
+        """Raw ids in the order of their dense ids: id i is element i - 1."""
+        path = self.dataset_dir / "vocabularies" / f"{name}.txt"
+        try:
+            text = path.read_bytes().decode("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DatasetError(
+                f"{path} cannot be read ({error}); make the dataset again"
+            ) from error
+        # Not splitlines, which also splits at characters that an id may contain.
+        return text.removesuffix("\n").split("\n") if text else []
+
+    def query_words(self, max_words: int) -> np.ndarray:
+        """[num_queries + 1, max_words] int32, padded with 0; row 0 is empty."""
+        arrays = self._load("queries.npz", {"row_splits": self.info.num_queries + 2})
+        return pad_rows(arrays["values"], arrays["row_splits"], max_words)
+
+    def feature_tables(self, max_words: int) -> dict[str, dict[str, np.ndarray]]:
+        """The features of every user and item, by dense id; row 0 is the padding.
+
+        Args:
+            max_words: Width of features made of words, which are cut or padded.
+
+        Returns:
+            {"user": {name: table}, "item": {name: table}}; a table is int32 of shape
+            [num + 1], or [num + 1, max_words] for words.
+        """
+        sizes = {"user": self.info.num_users, "item": self.info.num_items}
+        tables: dict[str, dict[str, np.ndarray]] = {}
+        for owner, features in self.info.features.items():
+            lengths = {}
+            for name, feature in features.items():
+                if feature["kind"] == "words":
+                    lengths[f"{name}/row_splits"] = sizes[owner] + 2
+                else:
+                    lengths[name] = sizes[owner] + 1
+            arrays = self._load(f"{owner}_features.npz", lengths)
+            tables[owner] = {
+                name: pad_rows(
+                    arrays[f"{name}/values"], arrays[f"{name}/row_splits"], max_words
+                )
+                if feature["kind"] == "words"
+                else arrays[name].astype(np.int32)
+                for name, feature in features.items()
+            }
+        return tables
+
+    def popularity(self) -> dict[str, np.ndarray]:
+        """{"rec": counts, "search": counts}, [num_items + 1] training targets each."""
+        size = self.info.num_items + 1
+        return self._load("popularity.npz", {"rec": size, "search": size})
+
+    def _load(self, file: str, lengths: dict[str, int]) -> dict[str, np.ndarray]:
+        path = self.dataset_dir / file
+        advice = "make the dataset again"
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                loaded = dict(arrays)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise DatasetError(f"{path} cannot be read ({error}); {advice}") from error
+        for name, length in lengths.items():
+            if name not in loaded:
+                raise DatasetError(f"{path} has no array {name!r}; {advice}")
+            if len(loaded[name]) != length:
+                raise DatasetError(
+                    f"{path}: array {name!r} has length {len(loaded[name])} instead "
+                    f"of {length}; {advice}"
+                )
+        return loaded
+
+
+def pad_rows(values: np.ndarray, row_splits: np.ndarray, width: int) -> np.ndarray:
+    """Rows of flat values, cut or padded with 0 to one width: [rows, width] int32."""
+    lengths = np.minimum(np.diff(row_splits), width)
+    filled = np.arange(width) < lengths[:, None]
+    padded = np.zeros(filled.shape, np.int32)
+    inside = np.arange(len(values)) - np.repeat(row_splits[:-1], np.diff(row_splits))
+    padded[filled] = values[inside < width]
+    return padded
