@@ -40,30 +40,11 @@ def draw_negatives(
             f"only {num_others} are left that one of the users never interacted with; "
             "give the job a log with more items"
         )
-    ranks = _distinct(generator, num_others, num_targets, num_negatives)
+    ranks = np.zeros((num_targets, num_negatives), np.int64)
+    for row in ranks:
+        row[:] = generator.choice(
+            num_others, num_negatives, replace=False, shuffle=False
+        )
     # The r-th item that is not the user's: r, moved up by the user's items below it.
     below = user_items - np.arange(len(user_items)) - 1
     return ranks + 1 + np.searchsorted(below, ranks, side="right")
-
-
-def _distinct(
-    generator: np.random.Generator, population: int, rows: int, size: int
-) -> np.ndarray:
-    """[rows, size] numbers below population, distinct within a row, uniformly."""
-    if population <= 4 * size:
-        return generator.random((rows, population)).argsort(axis=1)[:, :size]
-    numbers = generator.integers(population, size=(rows, size))
-    # Drawing the repeated ones again treats all numbers alike, so every set of
-    # distinct numbers stays equally likely.
-    while (repeated := _repeated(numbers)).any():
-        numbers[repeated] = generator.integers(population, size=repeated.sum())
-    return numbers
-
-
-def _repeated(numbers: np.ndarray) -> np.ndarray:
-    """Where a number was already there further left in its row."""
-    order = numbers.argsort(axis=1, kind="stable")
-    ordered = np.take_along_axis(numbers, order, axis=1)
-    repeated = np.zeros(numbers.shape, bool)
-    np.put_along_axis(repeated, order[:, 1:], ordered[:, 1:] == ordered[:, :-1], axis=1)
-    return repeated

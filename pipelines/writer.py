@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -62,8 +62,20 @@ def shard_name(index: int, num_shards: int) -> str:
     return f"users-{index:05d}-of-{num_shards:05d}.tfrecord"
 
 
-def write_shard(path: Path, records: Iterable[UserRecord], num_items: int) -> Summary:
-    """Writes the records of some users as one TFRecord file."""
+def write_shard(
+    path: Path,
+    records: Iterable[UserRecord],
+    num_items: int,
+    on_record: Callable[[], object] = lambda: None,
+) -> Summary:
+    """Writes the records of some users as one TFRecord file.
+
+    Args:
+        path: The shard, see `shard_name`.
+        records: In the order of dense users.
+        num_items: The highest dense item id.
+        on_record: Called after each record, such as a progress bar's `update`.
+    """
     path = Path(path)
     summary = Summary.empty(num_items)
     num_records = 0
@@ -72,6 +84,7 @@ def write_shard(path: Path, records: Iterable[UserRecord], num_items: int) -> Su
             writer.write(encode_record(record))
             summary.count(record)
             num_records += 1
+            on_record()
     shard = {
         "file": path.name,
         "num_records": num_records,
