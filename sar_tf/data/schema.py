@@ -91,7 +91,7 @@ def encode_record(record: UserRecord) -> bytes:
         columns[f"{name}/lengths"] = _as_ids(record, f"{name}/lengths", lengths)
     _validate(record, columns)
     features = {
-        name: tf.train.Feature(int64_list=tf.train.Int64List(value=column))
+        name: tf.train.Feature(int64_list=tf.train.Int64List(value=column.tolist()))
         for name, column in columns.items()
     }
     example = tf.train.Example(features=tf.train.Features(feature=features))
@@ -182,7 +182,11 @@ def _validate(record: UserRecord, columns: dict[str, np.ndarray]) -> None:
     for name in search_only:
         require(not columns[name][is_rec].any(), f"{name} is set for a recommendation")
     require(np.all(np.diff(columns["timestamp"]) >= 0), "timestamp decreases")
-    require(np.all(np.diff(columns["user_items"]) > 0), "user_items must be sorted")
+    user_items = columns["user_items"]
+    require(
+        np.all(np.diff(user_items, prepend=0) > 0),
+        "user_items must be dense ids, sorted and unique",
+    )
     _validate_targets(columns, require)
 
 
@@ -202,8 +206,9 @@ def _validate_targets(columns: dict[str, np.ndarray], require) -> None:
         ),
         "target_history_end must count the behaviors before the target's timestamp",
     )
+    user_items = columns["user_items"]
     require(
-        bool(np.isin(columns["target_item"], columns["user_items"]).all()),
+        bool(_is_in(columns["target_item"], user_items).all()),
         "target_item is missing from user_items",
     )
     num_evaluated = np.count_nonzero(columns["target_split"])
@@ -214,6 +219,11 @@ def _validate_targets(columns: dict[str, np.ndarray], require) -> None:
         "test targets",
     )
     require(
-        not np.isin(columns["candidates"], columns["user_items"]).any(),
+        not _is_in(columns["candidates"], user_items).any(),
         "candidates holds an item of user_items",
     )
+
+
+def _is_in(values: np.ndarray, ordered: np.ndarray) -> np.ndarray:
+    left, right = (np.searchsorted(ordered, values, side) for side in ("left", "right"))
+    return left < right

@@ -1,0 +1,170 @@
+"""From a dataset to the batches of both tasks."""
+
+import dataclasses
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+from sar_tf.data.batches import make_inputs, sample_queries_and_items
+from sar_tf.data.dataset import SequenceDataset
+from sar_tf.data.schema import TASKS
+from sar_tf.data.targets import TargetReader, fold_in, parallel_calls
+
+_PREFETCHED = 4  # Batches ready for the next steps.
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchPipeline:
+    """Batches of a dataset's targets, with their histories, for both tasks.
+
+    An element is {task: inputs}, with the inputs of a task as `batches.make_inputs`
+    returns them. Each step has rows of every task, split evenly over the epoch, so
+    that every target appears once and the tasks' epochs end together; a task with
+    fewer targets than steps has steps without rows.
+
+    Attributes:
+        dataset: The records and tables.
+        batch_size: Rows of the task that has most targets, at most; the steps of
+            an epoch follow from it.
+        tasks: "rec", "search" or both.
+        max_rec_history, max_search_history: Slots of the history.
+        max_query_words, max_clicked_items: Words of a query and clicked items of a
+            session; None is as many as the dataset has.
+        num_negatives: Training negatives a positive.
+        num_sampled: Items and queries drawn at each training step.
+        num_groups: Groups of similar history length in a batch; see `make_inputs`.
+        seed: Everything random follows from it and the epoch.
+    """
+
+    dataset: SequenceDataset
+    batch_size: int = 1024
+    tasks: tuple[str, ...] = ("rec", "search")
+    max_rec_history: int = 30
+    max_search_history: int = 30
+    max_query_words: int | None = None
+    max_clicked_items: int | None = None
+    num_negatives: int = 4
+    num_sampled: int = 1024
+    num_groups: int = 4
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.tasks or not set(self.tasks) <= set(TASKS):
+            raise ValueError(f"tasks must be some of {list(TASKS)}, got {self.tasks}")
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name != "seed" and isinstance(value, int) and value < 1:
+                raise ValueError(f"{field.name} must be 1 or more, got {value}")
+
+    def steps_per_epoch(self, split: str = "train") -> int:
+        """Steps in which every target of a split appears once."""
+        most = max(self._num_targets(task, split) for task in self.tasks)
+        return -(-most // self.batch_size)
+
+    def train(self, start_epoch: int = 0, start_step: int = 0) -> tf.data.Dataset:
+        """Endless training batches, epoch after epoch, each in an order of its own.
+
+        An epoch depends on the seed and its number only, so training that begins
+        at `start_epoch` and `start_step` sees what it would have seen there.
+        """
+        self._require_targets("train")
+
+        def make_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+            seed = tf.stack([tf.constant(self.seed, tf.int64), epoch])
+            rows = self._zip_tasks("train", seed).enumerate()
+            skipped = tf.where(tf.equal(epoch, start_epoch), start_step, 0)
+            return rows.skip(tf.cast(skipped, tf.int64)).map(
+                functools.partial(self._finish_training, seed=seed),
+                num_parallel_calls=parallel_calls(),
+            )
+
+        epochs = tf.data.Dataset.counter(start_epoch)
+        return _with_options(epochs.flat_map(make_epoch).prefetch(_PREFETCHED))
+
+    def evaluate(self, split: str) -> tf.data.Dataset:
+        """All targets of a split, in the order of the records, once.
+
+        Rows of a batch are sorted by length; "row" is each one's place in the
+        batch's part of that order. The candidates are the stored ones.
+        """
+        self._require_targets(split)
+        rows = self._zip_tasks(split, seed=None)
+        rows = rows.map(self._finish, num_parallel_calls=parallel_calls())
+        return _with_options(rows.prefetch(_PREFETCHED))
+
+    @functools.cached_property
+    def query_words(self) -> tf.Tensor:
+        """[num_queries + 1, W] the words of every query."""
+        with tf.device("CPU"):
+            return tf.constant(self.dataset.query_words(self._limit("max_query_words")))
+
+    def _limit(self, name: str) -> int:
+        limit = getattr(self, name)
+        return max(getattr(self.dataset.info, name), 1) if limit is None else limit
+
+    def _num_targets(self, task: str, split: str) -> int:
+        return self.dataset.info.targets[task][split]
+
+    def _require_targets(self, split: str) -> None:
+        if not self.steps_per_epoch(split):
+            raise ValueError(
+                f"{self.dataset.dataset_dir} has no {split} targets for the tasks "
+                f"{', '.join(self.tasks)}"
+            )
+
+    def _zip_tasks(self, split: str, seed: tf.Tensor | None) -> tf.data.Dataset:
+        """{task: rows} for each step of an epoch; a seed means training."""
+        reader = TargetReader(
+            dataset=self.dataset,
+            max_rec_history=self.max_rec_history,
+            max_search_history=self.max_search_history,
+            max_clicked_items=self._limit("max_clicked_items"),
+            num_negatives=self.num_negatives,
+        )
+        streams = {}
+        for task in self.tasks:
+            task_seed = None if seed is None else fold_in(seed, TASKS[task])
+            rows = reader.read(task, split, task_seed)
+            streams[task] = self._split_evenly(rows, task, split)
+        # Fails where the records hold other targets than the info says.
+        return tf.data.Dataset.zip(streams).apply(
+            tf.data.experimental.assert_cardinality(self.steps_per_epoch(split))
+        )
+
+    def _split_evenly(
+        self, rows: tf.data.Dataset, task: str, split: str
+    ) -> tf.data.Dataset:
+        steps = self.steps_per_epoch(split)
+        number = self._num_targets(task, split)
+        if not number:
+            return rows.take(1).repeat(steps)
+        return rows.rebatch(np.diff(np.arange(steps + 1) * number // steps))
+
+    def _finish(self, rows: dict[str, dict]) -> dict[str, dict]:
+        return {
+            task: make_inputs(rows[task], self.query_words, self.num_groups)
+            for task in self.tasks
+        }
+
+    def _finish_training(
+        self, step: tf.Tensor, rows: dict[str, dict], seed: tf.Tensor
+    ) -> dict[str, dict]:
+        inputs = self._finish(rows)
+        # A stream of its own, beside those of the tasks' targets.
+        seed = fold_in(fold_in(seed, len(TASKS)), step)
+        for task in self.tasks:
+            inputs[task] |= sample_queries_and_items(
+                self.num_sampled,
+                self.dataset.info.num_items,
+                self.query_words,
+                fold_in(seed, TASKS[task]),
+            )
+        return inputs
+
+
+def _with_options(batches: tf.data.Dataset) -> tf.data.Dataset:
+    options = tf.data.Options()
+    options.deterministic = True
+    options.autotune.enabled = False
+    return batches.with_options(options)

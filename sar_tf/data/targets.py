@@ -1,0 +1,172 @@
+"""From records to the targets of one task, with their histories and candidates."""
+
+import dataclasses
+import functools
+import os
+
+import tensorflow as tf
+
+from sar_tf.data.dataset import SequenceDataset
+from sar_tf.data.negatives import index_free_items, sample_negatives
+from sar_tf.data.records import read_blocks
+from sar_tf.data.schema import SPLITS, TASKS, parse_records
+from sar_tf.data.windows import cut_windows, index_sequences
+
+_CUT_TOGETHER = 1024  # Targets whose windows are cut by one call.
+_FIELDS = (
+    "user",
+    "type",
+    "item",
+    "query",
+    "search_source",
+    "clicked_items",
+    "target_task",
+    "target_split",
+    "target_behavior",
+    "target_item",
+    "target_history_end",
+)
+
+fold_in = tf.random.experimental.stateless_fold_in
+
+
+@dataclasses.dataclass(frozen=True)
+class TargetReader:
+    """Reads the targets of one task and split, of many users at once.
+
+    With a seed it reads for training: targets are shuffled across users and their
+    negatives drawn. Without one they keep the records' order and have the stored
+    candidates.
+    """
+
+    dataset: SequenceDataset
+    max_rec_history: int
+    max_search_history: int
+    max_clicked_items: int
+    num_negatives: int
+
+    def read(self, task: str, split: str, seed: tf.Tensor | None) -> tf.data.Dataset:
+        """Rows of targets, some an element.
+
+        Args:
+            task: "rec" or "search".
+            split: "train", "validation" or "test".
+            seed: [2] of everything random, or None.
+
+        Returns:
+            A dataset of dicts: what `windows.cut_windows` returns, "user" [T],
+            "candidates" [T, C] with the positive first and, of searches,
+            "query" [T]. It has at least one element, though perhaps of no rows.
+        """
+        blocks = read_blocks(self.dataset, seed).enumerate()
+        blocks = blocks.map(
+            functools.partial(self._parse_block, task=task, split=split, seed=seed),
+            num_parallel_calls=2,
+        )
+
+        def cut_block(block: dict) -> tf.data.Dataset:
+            number = tf.shape(block["targets"]["user"], out_type=tf.int64)[0]
+            chunks = tf.data.Dataset.range(tf.maximum(-(-number // _CUT_TOGETHER), 1))
+            return chunks.map(
+                functools.partial(self._cut_chunk, block=block, task=task, seed=seed),
+                num_parallel_calls=parallel_calls(),
+            )
+
+        return blocks.prefetch(1).flat_map(cut_block)
+
+    def _parse_block(
+        self,
+        index: tf.Tensor,
+        serialized: tf.Tensor,
+        task: str,
+        split: str,
+        seed: tf.Tensor | None,
+    ) -> dict:
+        """The sequences of a block of users, and its targets."""
+        more = "candidates" if seed is None else "user_items"
+        flat = parse_records(serialized, (*_FIELDS, more))
+        flat = {name: tf.cast(column, tf.int32) for name, column in flat.items()}
+
+        wanted = tf.equal(flat["target_task"], TASKS[task])
+        wanted &= tf.equal(flat["target_split"], SPLITS[split])
+        target = tf.cast(tf.where(wanted)[:, 0], tf.int32)
+        block = {
+            "index": index,
+            "sequences": index_sequences(flat, self.max_clicked_items),
+        }
+        if seed is not None:
+            target = tf.random.experimental.stateless_shuffle(
+                target, fold_in(seed, index)
+            )
+            block["free_items"] = index_free_items(
+                flat["user_items"],
+                flat["user_items_splits"],
+                self.dataset.info.num_items,
+            )
+        block["targets"] = targets = _gather_targets(flat, target)
+        if seed is None:
+            targets["stored"] = _gather_stored(
+                flat, target, self.dataset.info.num_candidates
+            )
+        return block
+
+    def _cut_chunk(
+        self, chunk: tf.Tensor, block: dict, task: str, seed: tf.Tensor | None
+    ) -> dict[str, tf.Tensor]:
+        first = chunk * _CUT_TOGETHER
+        targets = {
+            name: column[first : first + _CUT_TOGETHER]
+            for name, column in block["targets"].items()
+        }
+        rows = cut_windows(
+            block["sequences"],
+            targets["history_start"],
+            targets["history_end"],
+            self.max_rec_history,
+            self.max_search_history,
+        )
+        if seed is None:
+            others = targets["stored"]
+        else:
+            others = sample_negatives(
+                block["free_items"],
+                targets["row"],
+                self.dataset.info.num_items,
+                self.num_negatives,
+                fold_in(fold_in(seed, block["index"]), chunk),
+            )
+        rows["user"] = targets["user"]
+        rows["candidates"] = tf.concat([targets["item"][:, None], others], axis=1)
+        if task == "search":
+            rows["query"] = targets["query"]
+        return rows
+
+
+def parallel_calls() -> int:
+    """As many calls as processors: a fixed number keeps memory bounded."""
+    return min(len(os.sched_getaffinity(0)), 8)
+
+
+def _gather_targets(
+    flat: dict[str, tf.Tensor], target: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    row = tf.searchsorted(flat["target_splits"], target, side="right") - 1
+    start = tf.gather(flat["sequence_splits"], row)
+    behavior = start + tf.gather(flat["target_behavior"], target)
+    return {
+        "row": row,  # Of the target's user in the block.
+        "user": tf.gather(flat["user"], row),
+        "item": tf.gather(flat["target_item"], target),
+        "query": tf.gather(flat["query"], behavior),
+        "history_start": start,
+        "history_end": start + tf.gather(flat["target_history_end"], target),
+    }
+
+
+def _gather_stored(
+    flat: dict[str, tf.Tensor], target: tf.Tensor, num_candidates: int
+) -> tf.Tensor:
+    """[T, num_candidates]: the n-th evaluated target owns the n-th stored row."""
+    is_evaluated = tf.cast(flat["target_split"] > 0, tf.int32)
+    evaluated = tf.gather(tf.cumsum(is_evaluated, exclusive=True), target)
+    return tf.gather(tf.reshape(flat["candidates"], [-1, num_candidates]), evaluated)
