@@ -118,16 +118,29 @@ class MaskedAttention(layers.Layer):
 class _Sublayers(layers.Layer):
     """Post-norm sublayers: `LayerNorm(x + Dropout(sublayer(x)))`."""
 
-    def __init__(self, num_heads, dropout=0.0, epsilon=1e-5, **kwargs):
+    def __init__(
+        self,
+        num_heads,
+        dropout=0.0,
+        epsilon=1e-5,
+        inner_dropout=None,
+        negative_slope=0.0,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.dropout_rate = dropout
         self.epsilon = epsilon
+        self.inner_dropout_rate = dropout if inner_dropout is None else inner_dropout
+        self.negative_slope = negative_slope
         self.dropout = layers.Dropout(dropout, name="dropout")
+        self.inner_dropout = layers.Dropout(
+            self.inner_dropout_rate, name="inner_dropout"
+        )
 
     def _attention(self, name):
         return MaskedAttention(
-            self.num_heads, self.dropout_rate, name=name, dtype=self.dtype_policy
+            self.num_heads, self.inner_dropout_rate, name=name, dtype=self.dtype_policy
         )
 
     def _norm(self, name):
@@ -138,7 +151,7 @@ class _Sublayers(layers.Layer):
     def _build_feed_forward(self, width):
         self.feed_forward_in = layers.Dense(
             width,
-            "relu",
+            layers.ReLU(negative_slope=self.negative_slope, dtype=self.dtype_policy),
             kernel_initializer="glorot_normal",
             name="feed_forward_in",
             dtype=self.dtype_policy,
@@ -153,7 +166,7 @@ class _Sublayers(layers.Layer):
         self.feed_forward_out.build((None, width))
 
     def _feed_forward(self, x, training):
-        hidden = self.dropout(self.feed_forward_in(x), training=training)
+        hidden = self.inner_dropout(self.feed_forward_in(x), training=training)
         return self.feed_forward_out(hidden)
 
     def _add(self, norm, x, update, training):
@@ -168,6 +181,8 @@ class _Sublayers(layers.Layer):
             "num_heads": self.num_heads,
             "dropout": self.dropout_rate,
             "epsilon": self.epsilon,
+            "inner_dropout": self.inner_dropout_rate,
+            "negative_slope": self.negative_slope,
         }
 
 
@@ -184,9 +199,11 @@ class TransitionEncoder(_Sublayers):
 
     Args:
         num_heads: attention heads.
-        dropout: rate on attention weights, in the feed-forward and on each
-            sublayer's output.
+        dropout: rate on each sublayer's output.
         epsilon: of the layer normalization.
+        inner_dropout: rate on attention weights and in the feed-forward, where
+            it is another one.
+        negative_slope: of the feed-forward's ReLU.
 
     Call arguments:
         x: `(B, N, D)`.
@@ -232,7 +249,8 @@ class TransitionFusion(_Sublayers):
     sequence asks, the self-attended same-scenario sequence answers.
 
     Args:
-        num_heads, dropout, epsilon: as in `TransitionEncoder`.
+        num_heads, dropout, epsilon: as in `TransitionEncoder`, and so are its
+            `inner_dropout` and `negative_slope`.
         variant: "reference" or "paper".
 
     Call arguments:
@@ -292,6 +310,9 @@ class TargetAttention(layers.Layer):
     where the mask is empty. What does not depend on the candidate, `V W`, is
     computed once a history.
 
+    Args:
+        kernel_initializer: of W.
+
     Call arguments:
         history: `(B, N, D)`, the fused transitions V.
         candidates: `(B, C, D)`, embeddings e_i.
@@ -304,11 +325,16 @@ class TargetAttention(layers.Layer):
         [Shi et al., 2024](https://doi.org/10.1145/3626772.3657811)
     """
 
+    def __init__(self, kernel_initializer=None, **kwargs):
+        super().__init__(**kwargs)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
     def build(self, history_shape, candidates_shape=None, mask_shape=None):
         self.kernel = self.add_weight(
             name="kernel",
             shape=(history_shape[-1], candidates_shape[-1]),
-            initializer=_leading_axis_glorot(history_shape[-1]),
+            initializer=self.kernel_initializer
+            or _leading_axis_glorot(history_shape[-1]),
         )
 
     def call(self, history, candidates, mask):
@@ -321,6 +347,10 @@ class TargetAttention(layers.Layer):
 
     def compute_output_shape(self, history_shape, candidates_shape, mask_shape=None):
         return (*candidates_shape[:-1], history_shape[-1])
+
+    def get_config(self):
+        initializer = keras.initializers.serialize(self.kernel_initializer)
+        return {**super().get_config(), "kernel_initializer": initializer}
 
 
 def _leading_axis_glorot(width):

@@ -24,6 +24,32 @@ def masked_average(values, mask):
     return ops.sum(values * weights) / ops.maximum(ops.sum(weights), 1.0)
 
 
+def clicked_pairs(groups):
+    """All (query, clicked item) pairs of the histories of a batch.
+
+    Args:
+        groups: for each group of histories, embeddings of the `queries`
+            `(B, N, D)` and of their `clicked` items `(B, N, K, D)`, and the
+            `mask` bool `(B, N, K)` of clicked items.
+
+    Returns:
+        queries `(P, D)`, items `(P, D)`, mask bool `(P,)`: slots laid end to
+        end, those without a click masked out.
+    """
+    parts = []
+    for queries, clicked, mask in groups:
+        width = clicked.shape[-1]
+        queries = ops.broadcast_to(ops.expand_dims(queries, -2), ops.shape(clicked))
+        parts.append(
+            (
+                ops.reshape(queries, (-1, width)),
+                ops.reshape(clicked, (-1, width)),
+                ops.reshape(mask, (-1,)),
+            )
+        )
+    return tuple(ops.concatenate(part, axis=0) for part in zip(*parts, strict=True))
+
+
 class _Contrast(layers.Layer):
     """A square kernel W and a learned temperature tau."""
 

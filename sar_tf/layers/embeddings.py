@@ -31,9 +31,13 @@ class QueryEncoder(layers.Layer):
         embedding_dim: width of a word embedding.
         units: width D of the result.
         activation: of the dense layer.
+        num_queries: highest query id, where queries have an embedding of
+            their own: `e_q = W concat(e_id, mean(e_w1, …)) + b` (SESRec).
+        query_dim: width of that embedding.
 
     Call arguments:
         words: int `(..., W)`, padded with 0.
+        queries: int `(...)`, ids; only with `query_dim`.
 
     Returns:
         `(..., D)`.
@@ -42,12 +46,30 @@ class QueryEncoder(layers.Layer):
         [Shi et al., 2024](https://doi.org/10.1145/3626772.3657811)
     """
 
-    def __init__(self, num_words, embedding_dim, units, activation="tanh", **kwargs):
+    def __init__(
+        self,
+        num_words,
+        embedding_dim,
+        units,
+        activation="tanh",
+        num_queries=0,
+        query_dim=0,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.num_words = num_words
         self.embedding_dim = embedding_dim
         self.units = units
         self.activation = activation
+        self.num_queries = num_queries
+        self.query_dim = query_dim
+        if query_dim:
+            self.query_embedding = layers.Embedding(
+                num_queries + 1,
+                query_dim,
+                embeddings_initializer="glorot_normal",
+                name="query_embedding",
+            )
         self.word_embedding = layers.Embedding(
             num_words + 1,
             embedding_dim,
@@ -58,15 +80,19 @@ class QueryEncoder(layers.Layer):
             units, activation, kernel_initializer="glorot_normal", name="dense"
         )
 
-    def build(self, words_shape):
+    def build(self, words_shape, queries_shape=None):
         self.word_embedding.build(words_shape)
-        self.dense.build((None, self.embedding_dim))
+        if self.query_dim:
+            self.query_embedding.build(queries_shape)
+        self.dense.build((None, self.query_dim + self.embedding_dim))
 
-    def call(self, words):
+    def call(self, words, queries=None):
         mean = masked_mean(self.word_embedding(words), words > 0, axis=-2)
+        if self.query_dim:
+            mean = ops.concatenate([self.query_embedding(queries), mean], axis=-1)
         return self.dense(mean)
 
-    def compute_output_shape(self, words_shape):
+    def compute_output_shape(self, words_shape, queries_shape=None):
         return (*words_shape[:-1], self.units)
 
     def get_config(self):
@@ -76,6 +102,8 @@ class QueryEncoder(layers.Layer):
             "embedding_dim": self.embedding_dim,
             "units": self.units,
             "activation": self.activation,
+            "num_queries": self.num_queries,
+            "query_dim": self.query_dim,
         }
 
 
@@ -97,6 +125,8 @@ class FeatureEncoder(layers.Layer):
         caption_length: number of words in an id's caption (0: none). With
             captions, `call` needs `encode_caption`.
         mask_zero: where true, id 0 gives the zero vector.
+        feature_dims: width of each feature's embedding, in order, where it is
+            not the id's.
 
     Call arguments:
         ids: int `(...)`.
@@ -116,6 +146,7 @@ class FeatureEncoder(layers.Layer):
         activation="tanh",
         caption_length=0,
         mask_zero=False,
+        feature_dims=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -126,18 +157,22 @@ class FeatureEncoder(layers.Layer):
         self.activation = activation
         self.caption_length = caption_length
         self.mask_zero = mask_zero
-        self.id_embedding = self._embedding("id", num_ids)
+        self.feature_dims = tuple(feature_dims or [embedding_dim] * len(self.features))
+        self.id_embedding = self._embedding("id", num_ids, embedding_dim)
         self.feature_embeddings = [
-            self._embedding(name, num) for name, num in self.features.items()
+            self._embedding(name, num, width)
+            for (name, num), width in zip(
+                self.features.items(), self.feature_dims, strict=True
+            )
         ]
-        self.dense = layers.Dense(
+        self.dense = units and layers.Dense(
             units, activation, kernel_initializer="glorot_normal", name="dense"
         )
 
-    def _embedding(self, name, num):
+    def _embedding(self, name, num, width):
         return layers.Embedding(
             num + 1,
-            self.embedding_dim,
+            width,
             embeddings_initializer="glorot_normal",
             name=f"{name}_embedding",
         )
@@ -182,14 +217,16 @@ class FeatureEncoder(layers.Layer):
         for name, embedding in zip(self.features, self.feature_embeddings, strict=True):
             parts.append(embedding(ops.take(self.tables[name], ids, axis=0)))
         encoded = parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1)
-        encoded = self.dense(encoded)
+        if self.dense:
+            encoded = self.dense(encoded)
         if self.mask_zero:
             known = ops.expand_dims(ops.cast(ids > 0, encoded.dtype), -1)
             encoded = encoded * known
         return encoded
 
     def compute_output_shape(self, ids_shape):
-        return (*ids_shape, self.units)
+        width = self.units or self.embedding_dim + sum(self.feature_dims)
+        return (*ids_shape, width)
 
     def get_config(self):
         return {
@@ -201,6 +238,7 @@ class FeatureEncoder(layers.Layer):
             "activation": self.activation,
             "caption_length": self.caption_length,
             "mask_zero": self.mask_zero,
+            "feature_dims": self.feature_dims,
         }
 
 

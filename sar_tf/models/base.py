@@ -167,6 +167,24 @@ def click_loss(logits):
     return total / ops.maximum(count, 1.0)
 
 
+def split_rows(x, history):
+    """Cuts the rows of `x` into those of each group of histories.
+
+    Args:
+        x: `(B, ...)`, in the order of the batch.
+        history: the groups of the batch, one after another.
+
+    Returns:
+        A list of arrays, one a group.
+    """
+    parts, start = [], 0
+    for group in history:
+        end = start + ops.shape(group["rec_items"])[0]
+        parts.append(x[start:end])
+        start = end
+    return parts
+
+
 _MODELS = {}
 
 

@@ -7,7 +7,11 @@ from sar_tf.layers.attention import (
     TransitionEncoder,
     TransitionFusion,
 )
-from sar_tf.layers.contrast import QueryItemContrast, TransitionAlignment
+from sar_tf.layers.contrast import (
+    QueryItemContrast,
+    TransitionAlignment,
+    clicked_pairs,
+)
 from sar_tf.layers.embeddings import (
     FeatureEncoder,
     QueryEncoder,
@@ -255,10 +259,9 @@ class UniSAR(base.Model):
         """Logits `(B, C)`, and the encoded groups of the batch's histories."""
         candidates = self.encode_items(inputs["candidates"])
         groups = [self.encode_history(h, training) for h in inputs["history"]]
-        interests, start = [], 0
-        for group in groups:
-            size = ops.shape(group["masks"]["rec"])[0]
-            items = candidates[start : start + size]
+        interests = []
+        parts = base.split_rows(candidates, inputs["history"])
+        for group, items in zip(groups, parts, strict=True):
             interests.append(
                 [
                     self.target_attention[s](
@@ -267,7 +270,6 @@ class UniSAR(base.Model):
                     for s in ("rec", "search")
                 ]
             )
-            start = start + size
         rec_interest, search_interest = (
             ops.concatenate(parts, axis=0) for parts in zip(*interests, strict=True)
         )
@@ -300,28 +302,12 @@ class UniSAR(base.Model):
         }
 
     def _query_item_loss(self, inputs, groups):
-        pairs = []
-        for group, history in zip(groups, inputs["history"], strict=True):
-            clicked = group["clicked"]
-            queries = ops.broadcast_to(
-                ops.expand_dims(group["queries"], -2), ops.shape(clicked)
-            )
-            width = clicked.shape[-1]
-            mask = history["clicked_items"] > 0
-            pairs.append(
-                (
-                    ops.reshape(queries, (-1, width)),
-                    ops.reshape(clicked, (-1, width)),
-                    ops.reshape(mask, (-1,)),
-                )
-            )
-        queries, clicked, mask = (
-            ops.concatenate(parts, axis=0) for parts in zip(*pairs, strict=True)
+        pairs = clicked_pairs(
+            (group["queries"], group["clicked"], history["clicked_items"] > 0)
+            for group, history in zip(groups, inputs["history"], strict=True)
         )
         return self.query_item_contrast(
-            queries,
-            clicked,
-            mask,
+            *pairs,
             self.encode_items(inputs["sampled_items"]),
             self.query_encoder(inputs["sampled_query_words"]),
         )
