@@ -45,7 +45,7 @@ class MaskedAttention(layers.Layer):
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.dropout_rate = dropout
-        self.dropout = layers.Dropout(dropout, name="dropout")
+        self.dropout = layers.Dropout(dropout, name="dropout", dtype=self.dtype_policy)
 
     def build(self, queries_shape, keys_shape=None, key_mask_shape=None):
         width = queries_shape[-1]
@@ -133,9 +133,9 @@ class _Sublayers(layers.Layer):
         self.epsilon = epsilon
         self.inner_dropout_rate = dropout if inner_dropout is None else inner_dropout
         self.negative_slope = negative_slope
-        self.dropout = layers.Dropout(dropout, name="dropout")
+        self.dropout = layers.Dropout(dropout, name="dropout", dtype=self.dtype_policy)
         self.inner_dropout = layers.Dropout(
-            self.inner_dropout_rate, name="inner_dropout"
+            self.inner_dropout_rate, name="inner_dropout", dtype=self.dtype_policy
         )
 
     def _attention(self, name):

@@ -69,15 +69,21 @@ class QueryEncoder(layers.Layer):
                 query_dim,
                 embeddings_initializer="glorot_normal",
                 name="query_embedding",
+                dtype=self.dtype_policy,
             )
         self.word_embedding = layers.Embedding(
             num_words + 1,
             embedding_dim,
             embeddings_initializer="glorot_normal",
             name="word_embedding",
+            dtype=self.dtype_policy,
         )
         self.dense = layers.Dense(
-            units, activation, kernel_initializer="glorot_normal", name="dense"
+            units,
+            activation,
+            kernel_initializer="glorot_normal",
+            name="dense",
+            dtype=self.dtype_policy,
         )
 
     def build(self, words_shape, queries_shape=None):
@@ -166,7 +172,11 @@ class FeatureEncoder(layers.Layer):
             )
         ]
         self.dense = units and layers.Dense(
-            units, activation, kernel_initializer="glorot_normal", name="dense"
+            units,
+            activation,
+            kernel_initializer="glorot_normal",
+            name="dense",
+            dtype=self.dtype_policy,
         )
 
     def _embedding(self, name, num, width):
@@ -175,6 +185,7 @@ class FeatureEncoder(layers.Layer):
             width,
             embeddings_initializer="glorot_normal",
             name=f"{name}_embedding",
+            dtype=self.dtype_policy,
         )
 
     def build(self, ids_shape):

@@ -59,7 +59,7 @@ class MixtureOfExperts(layers.Layer):
         self.units = units
         self.dropout_rate = dropout
         self.head = head
-        self.dropout = layers.Dropout(dropout, name="dropout")
+        self.dropout = layers.Dropout(dropout, name="dropout", dtype=self.dtype_policy)
 
     def build(self, candidates_shape, context_shape):
         width = candidates_shape[-1] + context_shape[-1]
@@ -162,7 +162,7 @@ class PredictionNetwork(layers.Layer):
         super().__init__(**kwargs)
         self.units = tuple(units)
         self.dropout_rate = dropout
-        self.dropout = layers.Dropout(dropout, name="dropout")
+        self.dropout = layers.Dropout(dropout, name="dropout", dtype=self.dtype_policy)
         self.hidden = [
             self._dense(size, "relu", f"dense_{i}") for i, size in enumerate(self.units)
         ]
