@@ -1,0 +1,139 @@
+"""Small batches of chosen histories, padded as the input pipeline does it.
+
+A history is a list of behaviors, oldest first: `("rec", item)` or
+`("search", words, clicked items)`.
+"""
+
+import numpy as np
+
+from sar_tf.models import DataSpec
+
+SPEC = DataSpec(
+    num_users=7,
+    num_items=20,
+    num_words=15,
+    num_queries=9,
+    num_search_sources=3,
+    max_rec_history=4,
+    max_search_history=3,
+    max_query_words=3,
+    max_clicked_items=2,
+    user_features={"level": 3},
+    item_features={"category": 4, "brand": 2},
+    caption_length=3,
+)
+
+
+def feature_tables(spec, seed=0):
+    """Random feature look-up tables; row 0 is 0."""
+    rng = np.random.default_rng(seed)
+
+    def table(num, shape):
+        values = rng.integers(0, num + 1, shape).astype("int32")
+        values[0] = 0
+        return values
+
+    user = {n: table(k, spec.num_users + 1) for n, k in spec.user_features.items()}
+    item = {n: table(k, spec.num_items + 1) for n, k in spec.item_features.items()}
+    if spec.caption_length:
+        shape = (spec.num_items + 1, spec.caption_length)
+        item["caption"] = table(spec.num_words, shape)
+    return {"user": user, "item": item}
+
+
+def random_histories(spec, sizes, seed=0):
+    """A history of each `(number of recommendations, number of searches)`."""
+    rng = np.random.default_rng(seed)
+    histories = []
+    for num_rec, num_search in sizes:
+        types = rng.permutation(["rec"] * num_rec + ["search"] * num_search)
+        histories.append([_behavior(rng, spec, kind) for kind in types])
+    return histories
+
+
+def _behavior(rng, spec, kind):
+    if kind == "rec":
+        return "rec", int(rng.integers(1, spec.num_items + 1))
+    words = rng.integers(1, spec.num_words + 1, rng.integers(spec.max_query_words + 1))
+    clicked = rng.integers(
+        1, spec.num_items + 1, rng.integers(spec.max_clicked_items + 1)
+    )
+    return "search", words.tolist(), clicked.tolist()
+
+
+def group(spec, histories, rec_width=None, search_width=None):
+    """The arrays of one group of histories, trimmed to the given widths."""
+    maxima = spec.max_rec_history, spec.max_search_history
+    size = len(histories)
+    arrays = {
+        "rec_items": np.zeros((size, maxima[0]), "int32"),
+        "rec_positions": np.zeros((size, maxima[0]), "int32"),
+        "search_queries": np.zeros((size, maxima[1]), "int32"),
+        "search_words": np.zeros((size, maxima[1], spec.max_query_words), "int32"),
+        "clicked_items": np.zeros((size, maxima[1], spec.max_clicked_items), "int32"),
+        "search_sources": np.zeros((size, maxima[1]), "int32"),
+        "search_mask": np.zeros((size, maxima[1]), bool),
+        "search_positions": np.zeros((size, maxima[1]), "int32"),
+    }
+    for row, history in enumerate(histories):
+        _fill(arrays, row, history, maxima)
+    widths = {"rec": rec_width, "search": search_width, "clicked": search_width}
+    return {n: a[:, : widths[n.partition("_")[0]]] for n, a in arrays.items()}
+
+
+def _fill(arrays, row, history, maxima):
+    slots = {"rec": 0, "search": 0}
+    for position, (kind, *content) in enumerate(history):
+        slot = row, slots[kind]
+        slots[kind] += 1
+        arrays[f"{kind}_positions"][slot] = position
+        if kind == "rec":
+            arrays["rec_items"][slot] = content[0]
+            continue
+        words, clicked = content
+        arrays["search_mask"][slot] = True
+        arrays["search_words"][slot][: len(words)] = words
+        arrays["clicked_items"][slot][: len(clicked)] = clicked
+    # The empty recommendation slots, then the empty search slots, come last.
+    position = len(history)
+    for kind, maximum in zip(("rec", "search"), maxima, strict=True):
+        for slot in range(slots[kind], maximum):
+            arrays[f"{kind}_positions"][row, slot] = position
+            position += 1
+
+
+def batch(spec, histories, groups=None, num_candidates=3, num_samples=5, seed=0):
+    """A batch of both tasks on the same histories.
+
+    Args:
+        groups: `[(number of rows, rec width, search width), …]`; all rows in
+            one group of full width where None.
+    """
+    rng = np.random.default_rng(seed)
+    size = len(histories)
+    words = (spec.num_words + 1, (size, spec.max_query_words))
+    parts, start = [], 0
+    for rows, *widths in groups or [(size, None, None)]:
+        parts.append(group(spec, histories[start : start + rows], *widths))
+        start += rows
+
+    def integers(low, high, shape):
+        return rng.integers(low, high, shape).astype("int32")
+
+    shared = {
+        "user": integers(1, spec.num_users + 1, size),
+        "candidates": integers(1, spec.num_items + 1, (size, num_candidates)),
+        "sampled_items": integers(1, spec.num_items + 1, num_samples),
+        "sampled_queries": integers(1, spec.num_queries + 1, num_samples),
+        "sampled_query_words": integers(
+            0, spec.num_words + 1, (num_samples, spec.max_query_words)
+        ),
+        "row": np.arange(size, dtype="int32"),
+        "history": tuple(parts),
+    }
+    search = {
+        **shared,
+        "query": integers(1, spec.num_queries + 1, size),
+        "query_words": integers(0, *words),
+    }
+    return {"rec": shared, "search": search}
