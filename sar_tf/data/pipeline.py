@@ -9,7 +9,7 @@ import tensorflow as tf
 from sar_tf.data.batches import make_inputs, sample_queries_and_items
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.schema import TASKS
-from sar_tf.data.targets import TargetReader, fold_in, parallel_calls
+from sar_tf.data.targets import TargetReader, fold_in, parallel_calls, plain_graph
 
 _PREFETCHED = 4  # Batches ready for the next steps.
 
@@ -70,6 +70,7 @@ class BatchPipeline:
         """
         self._require_targets("train")
 
+        @plain_graph
         def make_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
             seed = tf.stack([tf.constant(self.seed, tf.int64), epoch])
             rows = self._zip_tasks("train", seed).enumerate()
@@ -96,7 +97,8 @@ class BatchPipeline:
     @functools.cached_property
     def query_words(self) -> tf.Tensor:
         """[num_queries + 1, W] the words of every query."""
-        with tf.device("CPU"):
+        # Made outside of the functions that use it, which would embed a copy.
+        with tf.init_scope(), tf.device("CPU"):
             return tf.constant(self.dataset.query_words(self._limit("max_query_words")))
 
     def _limit(self, name: str) -> int:
@@ -141,12 +143,14 @@ class BatchPipeline:
             return rows.take(1).repeat(steps)
         return rows.rebatch(np.diff(np.arange(steps + 1) * number // steps))
 
+    @plain_graph
     def _finish(self, rows: dict[str, dict]) -> dict[str, dict]:
         return {
             task: make_inputs(rows[task], self.query_words, self.num_groups)
             for task in self.tasks
         }
 
+    @plain_graph
     def _finish_training(
         self, step: tf.Tensor, rows: dict[str, dict], seed: tf.Tensor
     ) -> dict[str, dict]:

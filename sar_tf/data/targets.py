@@ -28,6 +28,9 @@ _FIELDS = (
 )
 
 fold_in = tf.random.experimental.stateless_fold_in
+# The functions have no Python control flow on tensors; converting them would take
+# most of the time that building a dataset takes.
+plain_graph = tf.autograph.experimental.do_not_convert
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +67,7 @@ class TargetReader:
             num_parallel_calls=2,
         )
 
+        @plain_graph
         def cut_block(block: dict) -> tf.data.Dataset:
             number = tf.shape(block["targets"]["user"], out_type=tf.int64)[0]
             chunks = tf.data.Dataset.range(tf.maximum(-(-number // _CUT_TOGETHER), 1))
@@ -74,6 +78,7 @@ class TargetReader:
 
         return blocks.prefetch(1).flat_map(cut_block)
 
+    @plain_graph
     def _parse_block(
         self,
         index: tf.Tensor,
@@ -110,6 +115,7 @@ class TargetReader:
             )
         return block
 
+    @plain_graph
     def _cut_chunk(
         self, chunk: tf.Tensor, block: dict, task: str, seed: tf.Tensor | None
     ) -> dict[str, tf.Tensor]:
