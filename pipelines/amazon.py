@@ -8,7 +8,6 @@ are made of the item's categories. The layouts of 2014, 2018 and 2023 are read, 
 and without gzip.
 """
 
-import argparse
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ from pipelines.amazon_reader import read_hierarchies, read_reviews
 from pipelines.category_queries import category_queries
 from pipelines.rejects import Rejects
 from pipelines.vocabulary import Vocabulary, encode_queries
+from sar_tf.startup import import_tensorflow
 
 USERS_PER_SHARD = 2048
 SPLIT_RULE = (
@@ -30,16 +30,38 @@ SPLIT_RULE = (
 )
 
 
-def build(args: argparse.Namespace) -> None:
-    """Runs the job."""
-    with job.staged_output(args.output_dir) as directory:
-        rejects = Rejects.of_output(directory, args.output_dir)
-        reviews = read_reviews(args.reviews, rejects, args.max_bad_fraction)
+def build_dataset(
+    output_dir: Path,
+    *,
+    reviews: Path,
+    metadata: Path,
+    seed: int,
+    max_bad_fraction: float,
+    command: str,
+) -> None:
+    """Builds a dataset from one product category's two files.
+
+    Args:
+        output_dir: Folder to make; it appears when complete.
+        reviews: One review a line.
+        metadata: One item a line, with its categories.
+        seed: Of the draws of queries and negatives.
+        max_bad_fraction: Fail when more of a file's rows are malformed.
+        command: What dataset_info.json gives as the command that made it.
+
+    Raises:
+        job.UserError: A file cannot be used, or output_dir is taken.
+    """
+    job.require_file(reviews, "reviews")
+    job.require_file(metadata, "metadata")
+    with job.staged_output(output_dir) as directory:
+        rejects = Rejects.of_output(directory, output_dir)
+        interactions = read_reviews(reviews, rejects, max_bad_fraction)
         hierarchies = read_hierarchies(
-            args.metadata,
-            set(reviews["item"].cat.categories),
+            metadata,
+            set(interactions["item"].cat.categories),
             rejects,
-            args.max_bad_fraction,
+            max_bad_fraction,
         )
         rejects.close()
         item_queries = {
@@ -47,32 +69,35 @@ def build(args: argparse.Namespace) -> None:
         }
         if not any(item_queries.values()):
             raise job.UserError(
-                f"{args.metadata} has no category hierarchy of more than one level for "
-                f"any item of {args.reviews}; are both of the same product category?"
+                f"{metadata} has no category hierarchy of more than one level for any "
+                f"item of {reviews}; are both of the same product category?"
             )
-        write(directory, reviews, item_queries, args)
+        write(directory, interactions, item_queries, seed, command)
 
 
 def write(
     directory: Path,
-    reviews: pd.DataFrame,
+    interactions: pd.DataFrame,
     item_queries: dict[str, list[str]],
-    args: argparse.Namespace,
+    seed: int,
+    command: str,
 ) -> None:
     """Writes the dataset folder.
 
     Args:
-        directory: An empty folder.
-        reviews: As `read_reviews` gives them.
+        directory: Where to.
+        interactions: As `read_reviews` gives them.
         item_queries: Raw item -> the texts of its queries.
-        args: The job's flags.
+        seed: Of the draws of queries and negatives.
+        command: The command that makes the dataset.
     """
     # TensorFlow takes seconds to import, too long to wait for a missing file's error.
+    import_tensorflow()
     from pipelines import writer
     from pipelines.amazon_records import Catalogue, user_record
 
-    users = Vocabulary.build(reviews["user"].cat.categories)
-    items = Vocabulary.build(reviews["item"].cat.categories)
+    users = Vocabulary.build(interactions["user"].cat.categories)
+    items = Vocabulary.build(interactions["item"].cat.categories)
     texts = {text for found in item_queries.values() for text in found}
     queries = Vocabulary.build(texts)
     words = Vocabulary.build({word for text in texts for word in text.split()})
@@ -81,8 +106,8 @@ def write(
         len(items), *_encode_item_queries(items, item_queries, queries), *query_words
     )
     records = (
-        user_record(*history, catalogue, args.seed)
-        for history in _histories(reviews, users, items)
+        user_record(*history, catalogue, seed)
+        for history in _histories(interactions, users, items)
     )
     summary = writer.Summary.empty(len(items))
     num_shards = -(-len(users) // USERS_PER_SHARD)
@@ -102,30 +127,32 @@ def write(
         summary,
         tables,
         name="amazon",
-        command=args.command,
-        seed=args.seed,
+        command=command,
+        seed=seed,
         split_rule=SPLIT_RULE,
     )
 
 
 def _histories(
-    reviews: pd.DataFrame, users: Vocabulary, items: Vocabulary
+    interactions: pd.DataFrame, users: Vocabulary, items: Vocabulary
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yields (dense user, items, times) in the order of users; ties as in the file."""
+    """Gives (dense user, items, times) in the order of users; ties as in the file."""
     user, item = (
         vocabulary.encode(column.cat.categories)[column.cat.codes]
-        for vocabulary, column in ((users, reviews["user"]), (items, reviews["item"]))
+        for vocabulary, column in (
+            (users, interactions["user"]),
+            (items, interactions["item"]),
+        )
     )
-    time = reviews["time"].to_numpy()
+    time = interactions["time"].to_numpy()
     order = np.lexsort((time, user))
     ends = np.cumsum(np.bincount(user)[1:])
-    rows = zip(
+    return zip(
         range(1, len(users) + 1),
         np.split(item[order], ends[:-1]),
         np.split(time[order], ends[:-1]),
         strict=True,
     )
-    yield from rows
 
 
 def _encode_item_queries(
@@ -148,7 +175,18 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         "--metadata", type=Path, required=True, help="one item a line, with categories"
     )
-    job.run(parser, build, argv)
+    job.run(
+        parser,
+        lambda args: build_dataset(
+            args.output_dir,
+            reviews=args.reviews,
+            metadata=args.metadata,
+            seed=args.seed,
+            max_bad_fraction=args.max_bad_fraction,
+            command=args.command,
+        ),
+        argv,
+    )
 
 
 if __name__ == "__main__":

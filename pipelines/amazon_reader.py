@@ -61,15 +61,14 @@ def read_reviews(path: Path, rejects: Rejects, max_bad_fraction: float) -> pd.Da
         the file), in the order of the file, without malformed and repeated rows.
 
     Raises:
-        UserError: No such file, no known layout, too many malformed rows.
+        UserError: A damaged file, no known layout, too many malformed rows.
     """
-    path = Path(path)
-    keys = _layout(path, REVIEW_LAYOUTS, "reviews")
+    rows, keys = _open(path, REVIEW_LAYOUTS, "reviews")
     users: dict[str, int] = {}
     items: dict[str, int] = {}
     columns = [], [], [], []
     num_rows = 0
-    for line, text in read_lines(path):
+    for line, text in rows:
         num_rows += 1
         try:
             row = parse_row(text)
@@ -112,13 +111,12 @@ def read_hierarchies(
         not have are missing.
 
     Raises:
-        UserError: No such file, no known layout, too many malformed rows.
+        UserError: A damaged file, no known layout, too many malformed rows.
     """
-    path = Path(path)
-    keys = _layout(path, METADATA_LAYOUTS, "metadata")
+    rows, keys = _open(path, METADATA_LAYOUTS, "metadata")
     hierarchies: dict[str, list[Hierarchy]] = {}
     num_rows = 0
-    for line, text in read_lines(path):
+    for line, text in rows:
         leading = _LEADING_ITEM.match(text)
         if leading and leading[1].decode("utf-8", "replace") not in items:
             continue
@@ -188,22 +186,25 @@ def _python_literal(text: bytes) -> Any:
         raise _Malformed("not an object") from None
 
 
-def _layout(path: Path, layouts: tuple, kind: str):
-    """The first layout that a row at the head of the file has all keys of."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file (--{kind})")
+def _open(path: Path, layouts: tuple, kind: str):
+    """The lines of a file, and which of the layouts it has.
+
+    That is the first layout that a row at the head of the file has all keys of.
+    """
+    lines = read_lines(path)
+    head = list(itertools.islice(lines, HEAD))
     seen: set[str] = set()
-    for _, text in itertools.islice(read_lines(path), HEAD):
+    for _, text in head:
         try:
             row = parse_row(text)
         except _Malformed:
             continue
         for keys in layouts:
             if row.keys() >= set(keys):
-                return keys
+                return itertools.chain(head, lines), keys
         seen |= row.keys()
     if not seen:
-        raise UserError(f"{path} holds no JSON object a line, so it is no {kind} file")
+        raise UserError(f"{path} holds no object a line, so it is no {kind} file")
     closest = max(layouts, key=lambda keys: len(seen & set(keys)))
     missing = ", ".join(repr(key) for key in closest if key not in seen)
     raise UserError(

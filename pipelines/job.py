@@ -12,9 +12,6 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-# Before anything imports TensorFlow, whose notices would drown the progress bars.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 
 class UserError(Exception):
     """A mistake in a flag or an input file; shown as one line, without traceback."""
@@ -37,7 +34,7 @@ def argument_parser(name: str, description: str) -> argparse.ArgumentParser:
         help="folder to make; it must not exist or be empty",
     )
     parser.add_argument(
-        "--seed", type=_seed, default=1, help="of every random draw (default: 1)"
+        "--seed", type=seed_number, default=1, help="of every random draw (default: 1)"
     )
     return parser
 
@@ -46,7 +43,7 @@ def add_max_bad_fraction(parser: argparse.ArgumentParser) -> None:
     """Adds the flag of the jobs that read raw logs."""
     parser.add_argument(
         "--max_bad_fraction",
-        type=_fraction,
+        type=fraction,
         default=0.01,
         help="fail when more of a file's rows than this are malformed "
         "(default: 0.01); rejects.csv lists them",
@@ -71,6 +68,12 @@ def run(
         sys.exit(f"{parser.prog}: {error}")
     except KeyboardInterrupt:
         sys.exit(f"{parser.prog}: interrupted, nothing was written")
+
+
+def require_file(path: Path, flag: str) -> None:
+    """Fails, naming the flag, where there is no such input file."""
+    if not path.is_file():
+        raise UserError(f"--{flag} {path}: no such file")
 
 
 def progress(description: str, total: int | None, unit: str) -> tqdm:
@@ -105,14 +108,14 @@ def staged_output(output_dir: Path) -> Iterator[Path]:
         _sync_one(output_dir.parent)
 
 
-def _seed(text: str) -> int:
+def seed_number(text: str) -> int:
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text} is negative")
     return value
 
 
-def _fraction(text: str) -> float:
+def fraction(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")

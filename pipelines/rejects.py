@@ -36,6 +36,7 @@ class Rejects:
     @classmethod
     def of_output(cls, staging: Path, output_dir: Path) -> "Rejects":
         """The rejects of the job that writes `staging`, kept beside output_dir."""
+        output_dir = Path(output_dir).resolve()
         keep_at = output_dir.with_name(f"{output_dir.name}.{FILE_NAME}")
         return cls(staging / FILE_NAME, keep_at)
 
