@@ -185,6 +185,29 @@ def split_rows(x, history):
     return parts
 
 
+def pad_history(history, data_spec):
+    """Widens a group of histories to their maximum with empty slots.
+
+    Args:
+        history: the arrays of one group, trimmed to its longest history.
+        data_spec: `DataSpec`, which has the maxima.
+
+    Returns:
+        The same arrays at full width.
+    """
+    padded = {}
+    for name, x in history.items():
+        is_rec = name.startswith("rec_")
+        length = data_spec.max_rec_history if is_rec else data_spec.max_search_history
+        if x.shape[1] != length:
+            shape = ops.shape(x)
+            empty = ops.zeros((shape[0], length - shape[1], *shape[2:]), x.dtype)
+            x = ops.concatenate([x, empty], axis=1)
+            x = ops.reshape(x, (-1, length, *x.shape[2:]))
+        padded[name] = x
+    return padded
+
+
 _MODELS = {}
 
 

@@ -1,0 +1,99 @@
+"""Co-attention of both histories: what each shares with the other."""
+
+import keras
+from keras import layers, ops
+
+from sar_tf.layers.attention import MASKED_LOGIT
+
+
+@keras.saving.register_keras_serializable("sar_tf")
+class CoAttention(layers.Layer):
+    """Weights of the slots of each history by what the other holds (Eq. 9, 10).
+
+    With the affinities `A = tanh(H_r W_l H_s^T)` of all pairs of slots,
+
+        a^s = softmax(w_r H_r^T A),    a^r = softmax(w_s H_s^T A^T),
+
+    the softmax over the non-empty slots.
+
+    `paper`: the sum behind a weight runs over the other history's non-empty
+    slots.
+
+    `reference` (the official code): it runs over all of the other history's
+    slots. The empty ones count too, so the weights depend on how far the
+    histories are padded. A history without any behavior has no say.
+
+    Args:
+        variant: "reference" or "paper".
+
+    Call arguments:
+        rec: `(B, Nr, D)`, encoded recommendation history H_r.
+        search: `(B, Ns, D)`, encoded search history H_s.
+        rec_mask: bool `(B, Nr)`, non-empty slots.
+        search_mask: bool `(B, Ns)`.
+
+    Returns:
+        a^r `(B, Nr)` and a^s `(B, Ns)` in float32. They are 0 in empty slots,
+        and equal in all others where the other history has no behavior.
+
+    Example:
+
+    >>> weights = CoAttention()(rec, search, rec_mask, search_mask)
+
+    Reference:
+        [Si et al., 2023](https://doi.org/10.1145/3539618.3591786)
+    """
+
+    def __init__(self, variant="reference", **kwargs):
+        super().__init__(**kwargs)
+        if variant not in ("reference", "paper"):
+            raise ValueError(f"variant must be 'reference' or 'paper', not {variant!r}")
+        self.variant = variant
+
+    def build(self, rec_shape, *other_shapes, **named_shapes):
+        width = rec_shape[-1]
+        # The official code's distributions.
+        self.affinity_kernel = self.add_weight(
+            name="affinity_kernel",
+            shape=(width, width),
+            initializer=keras.initializers.RandomUniform(0.0, 1.0),
+        )
+        self.rec_kernel = self._vector("rec_kernel", width)
+        self.search_kernel = self._vector("search_kernel", width)
+
+    def _vector(self, name, width):
+        return self.add_weight(
+            name=name,
+            shape=(width,),
+            initializer=keras.initializers.RandomNormal(stddev=1.0),
+        )
+
+    def call(self, rec, search, rec_mask, search_mask):
+        projected = ops.matmul(rec, self.affinity_kernel)
+        affinity = ops.tanh(ops.matmul(projected, ops.swapaxes(search, -1, -2)))
+        affinity = ops.cast(affinity, "float32")
+        rec_scores = self._scores(rec, self.rec_kernel, rec_mask)
+        search_scores = self._scores(search, self.search_kernel, search_mask)
+        return (
+            masked_softmax(ops.einsum("bs,brs->br", search_scores, affinity), rec_mask),
+            masked_softmax(ops.einsum("br,brs->bs", rec_scores, affinity), search_mask),
+        )
+
+    def _scores(self, encoded, kernel, mask):
+        """`w H^T` in float32 `(B, N)`, 0 in the slots that do not count."""
+        if self.variant == "reference":
+            mask = ops.any(mask, axis=-1, keepdims=True)
+        scores = ops.cast(ops.matmul(encoded, kernel), "float32")
+        return scores * ops.cast(mask, "float32")
+
+    def compute_output_shape(self, rec_shape, search_shape, *mask_shapes):
+        return rec_shape[:-1], search_shape[:-1]
+
+    def get_config(self):
+        return {**super().get_config(), "variant": self.variant}
+
+
+def masked_softmax(logits, mask):
+    """Softmax over the slots of `mask`, exactly 0 in the others: `(B, N)`."""
+    kept = ops.cast(mask, logits.dtype)
+    return ops.softmax(logits + (1.0 - kept) * MASKED_LOGIT, axis=-1) * kept
