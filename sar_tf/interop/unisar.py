@@ -4,6 +4,8 @@ import numpy as np
 
 from sar_tf.interop import weights as w
 
+PREFIX = "session_embedding."
+
 # Copies that the official modules register but do not use, and aliases.
 IGNORED = (
     r"\.transformerEncoderLayer\.",
@@ -19,9 +21,67 @@ _POSITIONS = {"rec": "rec_pos", "search": "src_pos", "mixed": "global_pos_emb"}
 _TASK_INDEX = {"rec": 0, "search": 1}
 
 
-def entries(model):
-    """Mapping of the weights of a built UniSAR."""
-    features = "session_embedding"
+def features(state):
+    """Names of users' and items' features, captions among them, in their order."""
+    shapes = w.Shapes(state)
+    found = {}
+    for kind in ("user", "item"):
+        names = shapes.names(rf"session_embedding\.{kind}_feat\.(\w+)_emb\.")
+        found[kind] = [n for n in names if n not in (f"{kind}_id", "caption_id")]
+    return found
+
+
+def history_lengths(state):
+    """Slots of both histories."""
+    shapes = w.Shapes(state)
+    return w.known(
+        {
+            "max_rec_history": shapes.size("rec_pos.pe.weight"),
+            "max_search_history": shapes.size("src_pos.pe.weight"),
+        }
+    )
+
+
+def hyperparameters(state, data_features):
+    """Those that the weights' shapes tell.
+
+    Args:
+        state: `{official name: array}`.
+        data_features: not needed, all embeddings are of one width.
+    """
+    shapes = w.Shapes(state)
+    word = "query_embedding.query_encoder.word_embedding.weight"
+    item = "session_embedding.item_feat.item_id_emb.weight"
+    return w.known(
+        {
+            "embedding_dim": shapes.first(shapes.size(word, 1), shapes.size(item, 1)),
+            "hidden_dim": shapes.first(
+                shapes.size("query_embedding.query_trans.bias"),
+                shapes.size("rec_query", 1),
+            ),
+            "num_layers": len(
+                shapes.names(r"rec_transformer\.transformer_encoder\.layers\.(\d+)\.")
+            ),
+            "num_experts": len(shapes.names(r"ple_layer\.share_experts\.0\.(\d+)\.")),
+            "expert_units": shapes.first(
+                shapes.size("ple_layer.share_experts.0.0.mlp.0.bias"),
+                shapes.size("ple_layer.share_experts.0.0.mlp.0.weight"),
+            ),
+            "tower_units": shapes.units("ple_layer.tower.0.mlp"),
+            "prediction_units": shapes.units("rec_fc_layer.fc")[:-1],
+        }
+    )
+
+
+def entries(model, official_features):
+    """Mapping of the weights of a built UniSAR.
+
+    Args:
+        model: the model.
+        official_features: `features` of the official weights.
+    """
+    name = "session_embedding"
+    items, users = official_features["item"], official_features["user"]
     return [
         w.entry(model.rec_query, "rec_query"),
         w.embedding(
@@ -29,8 +89,8 @@ def entries(model):
             "query_embedding.query_encoder.word_embedding",
         ),
         *w.dense(model.query_encoder.dense, "query_embedding.query_trans"),
-        *_feature_encoder(model.item_encoder, f"{features}.item_feat", "item"),
-        *_feature_encoder(model.user_encoder, f"{features}.user_feat", "user"),
+        *_feature_encoder(model.item_encoder, f"{name}.item_feat", "item", items),
+        *_feature_encoder(model.user_encoder, f"{name}.user_feat", "user", users),
         *(
             w.embedding(model.position_embedding[ours], f"{theirs}.pe")
             for ours, theirs in _POSITIONS.items()
@@ -41,12 +101,18 @@ def entries(model):
     ]
 
 
-def _feature_encoder(encoder, prefix, kind):
+def _feature_encoder(encoder, prefix, kind, official):
     named = {f"{kind}_id": encoder.id_embedding}
     named.update(zip(encoder.features, encoder.feature_embeddings, strict=True))
+    widths = {f"{kind}_id": encoder.embedding_dim}
+    if encoder.caption_length:
+        widths["caption"] = encoder.units
+    widths.update(zip(encoder.features, encoder.feature_dims, strict=True))
     return [
         *(w.embedding(layer, f"{prefix}.{name}_emb") for name, layer in named.items()),
-        *w.dense(encoder.dense, f"{prefix}.{kind}_trans"),
+        *w.dense_of_blocks(
+            encoder.dense, f"{prefix}.{kind}_trans", [f"{kind}_id", *official], widths
+        ),
     ]
 
 
@@ -118,13 +184,19 @@ def _experts(model):
             w.transposed(kernel, f"{gate}.weight"),
             w.entry(bias, f"{gate}.bias"),
         ]
-        tower = [f"ple_layer.tower.{index}.mlp.{i}" for i in (0, 3)]
-        fc = [f"{_SCENARIOS[task]}_fc_layer.fc.{i}" for i in (0, 3, 6)]
         network = model.prediction[task]
-        for dense, name in zip(
-            [*network.hidden, network.logit], tower + fc, strict=True
-        ):
-            result += w.dense(dense, name)
+        dense = [*network.hidden, network.logit]
+        num_towers = len(model.get_config()["tower_units"])
+        # ReLU and dropout stand between two dense layers.
+        names = [
+            *(f"ple_layer.tower.{index}.mlp.{3 * i}" for i in range(num_towers)),
+            *(
+                f"{_SCENARIOS[task]}_fc_layer.fc.{3 * i}"
+                for i in range(len(dense) - num_towers)
+            ),
+        ]
+        for layer_of_task, name in zip(dense, names, strict=True):
+            result += w.dense(layer_of_task, name)
     return result
 
 

@@ -12,6 +12,10 @@ from collections.abc import Callable
 import numpy as np
 
 
+class InteropError(ValueError):
+    """Official weights or a fixture that cannot be used; says why, in full."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Entry:
     """A variable and the official weights that it is made of."""
@@ -42,6 +46,33 @@ def dense(layer, name):
         transposed(layer.kernel, f"{name}.weight"),
         entry(layer.bias, f"{name}.bias"),
     ]
+
+
+def dense_of_blocks(layer, name, official, ours):
+    """Entries of a Dense layer on concatenated features, in another order.
+
+    Args:
+        layer: the layer.
+        name: the official one's.
+        official: names of the features in the official order.
+        ours: `{name: width}` in our order.
+    """
+    columns = columns_of_blocks(official, ours)
+    return [
+        Entry(layer.kernel, (f"{name}.weight",), lambda weight: weight[:, columns].T),
+        entry(layer.bias, f"{name}.bias"),
+    ]
+
+
+def columns_of_blocks(official, ours):
+    """Which official input columns stand at ours; all in order where names differ."""
+    if set(official) != set(ours):
+        return slice(None)
+    ends = np.cumsum([ours[name] for name in official])
+    end_of = dict(zip(official, ends, strict=True))
+    return np.concatenate(
+        [np.arange(end_of[name] - width, end_of[name]) for name, width in ours.items()]
+    )
 
 
 def layer_norm(layer, name):
@@ -75,7 +106,7 @@ def assign(entries, state, ignored=()):
         ignored: patterns of names in `state` that no variable needs.
 
     Raises:
-        ValueError: lists every missing and surplus weight, and every shape
+        InteropError: lists every missing and surplus weight, and every shape
             that does not fit.
     """
     values, problems = [], []
@@ -86,7 +117,7 @@ def assign(entries, state, ignored=()):
             continue
         try:
             value = item.combine(*(np.asarray(state[name]) for name in item.names))
-        except ValueError as error:
+        except (IndexError, ValueError) as error:
             problems.append(f"shapes do not match: {', '.join(item.names)}: {error}")
             continue
         if value.shape != tuple(item.variable.shape):
@@ -102,9 +133,50 @@ def assign(entries, state, ignored=()):
         if not any(re.search(pattern, name) for pattern in ignored)
     ]
     if problems:
-        raise ValueError(
+        raise InteropError(
             f"the weights do not fit the model ({len(problems)} problems):\n  "
             + "\n  ".join(problems)
         )
     for variable, value in values:
         variable.assign(value)
+
+
+class Shapes:
+    """Sizes told by the shapes of official weights, some of which may be missing.
+
+    Args:
+        state: `{official name: array}`.
+    """
+
+    def __init__(self, state):
+        self._shapes = {name: tuple(np.shape(array)) for name, array in state.items()}
+
+    def names(self, pattern):
+        """Distinct first groups of a pattern that begins names, in their order."""
+        matches = (re.match(pattern, name) for name in self._shapes)
+        return list(dict.fromkeys(match[1] for match in matches if match))
+
+    def size(self, name, axis=0):
+        """Size of an axis; None where the weight is missing or has no such axis."""
+        shape = self._shapes.get(name, ())
+        return shape[axis] if -len(shape) <= axis < len(shape) else None
+
+    def first(self, *sizes):
+        """The first of several ways to tell a size that tells it, or None."""
+        return next((size for size in sizes if size is not None), None)
+
+    def units(self, prefix):
+        """Output units of the Dense layers `prefix.0`, `prefix.3`, … in order."""
+        indices = sorted(map(int, self.names(re.escape(prefix) + r"\.(\d+)\.")))
+        units = [
+            self.first(
+                self.size(f"{prefix}.{i}.bias"), self.size(f"{prefix}.{i}.weight")
+            )
+            for i in indices
+        ]
+        return tuple(size for size in units if size is not None)
+
+
+def known(sizes):
+    """The entries of a dict that are neither None nor empty."""
+    return {name: size for name, size in sizes.items() if size not in (None, (), 0)}

@@ -1,0 +1,99 @@
+"""What the fixtures of the official SESRec hold, as our sizes and batches."""
+
+import numpy as np
+
+from sar_tf.interop import sesrec
+from sar_tf.models import DataSpec
+
+_MASKS = {"positive": "similar", "negative": "dissimilar"}
+# Ours: theirs.
+_LOSSES = {
+    "click_loss": "click_loss",
+    "query_item_loss": "alignment_loss",
+    "contrast_loss": "contrast_loss",
+}
+
+
+def data_spec(fixture):
+    """`DataSpec` of the weights and inputs."""
+    state, inputs = fixture.state, fixture.inputs
+    features = sesrec.features(state)
+
+    def highest(name):
+        return len(state[f"{name}_emb.weight"]) - 1
+
+    def feature_sizes(kind, prefix):
+        return {name: highest(f"{prefix}_{name}") for name in features[kind]}
+
+    prefix = sesrec.PREFIX
+    return DataSpec(
+        num_users=highest("user_feat.user_id"),
+        num_items=highest(f"{prefix}item_feat.item_id"),
+        num_words=highest(f"{prefix}query_word_segs"),
+        num_queries=highest(f"{prefix}query_id"),
+        num_search_sources=highest(f"{prefix}query_search_source"),
+        max_query_words=inputs["query_words"].shape[-1],
+        max_clicked_items=inputs["clicked_items"].shape[-1],
+        user_features=feature_sizes("user", "user_feat.user"),
+        item_features=feature_sizes("item", f"{prefix}item_feat.item"),
+        **sesrec.history_lengths(state),
+    )
+
+
+def hyperparameters(config):
+    """Those that the weights' shapes do not tell."""
+    return {
+        "num_heads": config["num_heads"],
+        "triplet_margin": config["triplet_margin"],
+        "query_item_temperature": config["alignment_temperature"],
+    }
+
+
+def feature_tables(fixture):
+    """Feature look-up tables as `set_feature_tables` takes them."""
+    tables = {"user": {}, "item": {}}
+    for key, table in fixture.tables.items():
+        kind, _, name = key.partition("_")
+        if kind in tables:
+            tables[kind][name] = table
+    return tables
+
+
+def batch(fixture):
+    """A fixture's inputs as a batch of the recommendation task."""
+    inputs = {name: array.astype("int32") for name, array in fixture.inputs.items()}
+    history = {
+        "rec_items": inputs["rec_history"],
+        "search_queries": inputs["query_history"],
+        "search_words": inputs["query_words"],
+        "clicked_items": inputs["clicked_items"],
+        "search_sources": inputs["search_source"],
+        "search_mask": inputs["query_history"] > 0,
+    }
+    candidates = [inputs["item"][:, None], inputs["neg_items"]]
+    rec = {
+        "user": inputs["user"],
+        "candidates": np.concatenate(candidates, axis=1),
+        "sampled_items": inputs["align_neg_item"],
+        "sampled_queries": inputs["align_neg_query"],
+        "sampled_query_words": inputs["align_neg_query_words"],
+        "history": (history,),
+    }
+    return {"rec": rec}
+
+
+def outputs(model, batch):
+    """Scores of the positives, losses and masks under the official names."""
+    rec = batch["rec"]
+    losses = model.losses_of("rec", rec)
+    group = model.encode_history(rec["history"][0])
+    masks = {
+        f"mask_{scenario}_{theirs}": group[ours][scenario]
+        for theirs, ours in _MASKS.items()
+        for scenario in ("rec", "search")
+    }
+    return {
+        "scores": model.score("rec", rec)[:, 0],
+        **{theirs: losses[ours] for ours, theirs in _LOSSES.items()},
+        **masks,
+    }
