@@ -73,13 +73,19 @@ def hyperparameters(state, data_features):
     )
 
 
-def entries(model, official_features):
+def entries(model, official_features=None):
     """Mapping of the weights of a built UniSAR.
 
     Args:
         model: the model.
-        official_features: `features` of the official weights.
+        official_features: `features` of the official weights; None where they
+            stand in the model's order.
     """
+    official_features = official_features or {
+        "user": list(model.user_encoder.features),
+        "item": ["caption"] * bool(model.item_encoder.caption_length)
+        + list(model.item_encoder.features),
+    }
     name = "session_embedding"
     items, users = official_features["item"], official_features["user"]
     return [

@@ -1,0 +1,117 @@
+"""Turns a checkpoint of an official PyTorch project into a run folder.
+
+    python tools/import_checkpoint.py --model=unisar --checkpoint=FILE.pt \\
+        --dataset_dir=data/kuaisar --run_dir=runs/official
+    python experiments/run.py --mode=evaluate --run_dir=runs/official
+    python experiments/run.py --mode=export --run_dir=runs/official
+
+The dataset must be the one that the checkpoint was trained on, with its dense ids: row
+i of an embedding table is dense id i. Sizes come from the weights' shapes.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from sar_tf.startup import import_tensorflow
+
+
+def main(argv=None):
+    from sar_tf import models
+
+    parser = argparse.ArgumentParser(
+        prog="tools/import_checkpoint.py", description=__doc__.partition("\n")[0]
+    )
+    parser.add_argument("--model", choices=models.names(), required=True)
+    parser.add_argument(
+        "--checkpoint", type=Path, required=True, help="the official .pt file"
+    )
+    parser.add_argument("--dataset_dir", type=Path, required=True)
+    parser.add_argument("--run_dir", type=Path, required=True, help="folder to make")
+    parser.add_argument(
+        "--num_heads",
+        type=int,
+        help="attention heads, which no shape tells (default: the model's)",
+    )
+    args = parser.parse_args(argv)
+    from sar_tf.data.dataset_info import DatasetError
+    from sar_tf.interop.weights import InteropError
+    from sar_tf.training.run_directory import RunDirectoryError
+
+    try:
+        import_checkpoint(**vars(args))
+    except (DatasetError, InteropError, OSError, RunDirectoryError) as error:
+        sys.exit(f"{parser.prog}: {error}")
+
+
+def import_checkpoint(*, model, checkpoint, dataset_dir, run_dir, num_heads=None):
+    """Makes the run folder; nothing is written where the weights do not fit.
+
+    Args:
+        model: Name of our model.
+        checkpoint: File of the official one's `state_dict`.
+        dataset_dir: Dataset that the weights belong to.
+        run_dir: Folder to make.
+        num_heads: Attention heads; None for the model's default.
+
+    Raises:
+        InteropError: The checkpoint cannot be read, is another model's, or its
+            weights do not fit the dataset: lists every missing and surplus weight and
+            every shape that does not fit.
+        DatasetError: The dataset cannot be used.
+        RunDirectoryError: The run folder holds something.
+    """
+    from sar_tf import models
+    from sar_tf.data.dataset import SequenceDataset
+    from sar_tf.data.pipeline import BatchPipeline
+    from sar_tf.interop import projects
+    from sar_tf.interop.checkpoint import read_checkpoint
+    from sar_tf.interop.weights import InteropError
+    from sar_tf.training import build, loop
+    from sar_tf.training import checkpoint as checkpoints
+    from sar_tf.training.run_directory import RunDirectory
+
+    run = RunDirectory(run_dir)
+    run.require_free()
+    state = read_checkpoint(checkpoint)
+    project = projects.of_weights(state)
+    if project.model != model:
+        raise InteropError(
+            f"--model={model}, but {checkpoint} holds the weights of {project.model}"
+        )
+    dataset = SequenceDataset.open(Path(dataset_dir).resolve())
+    lengths = project.checkpoint.history_lengths(state)
+    pipeline = BatchPipeline(dataset, tasks=models.get(model).tasks, **lengths)
+    features = {
+        kind: [name for name, feature in named.items() if feature["kind"] != "words"]
+        for kind, named in dataset.info.features.items()
+    }
+    hyperparameters = project.checkpoint.hyperparameters(state, features)
+    if num_heads is not None:
+        hyperparameters["num_heads"] = num_heads
+    try:
+        built = build.build_model(model, pipeline, hyperparameters)
+        project.assign(built, state)
+    except ValueError as error:
+        raise InteropError(f"{checkpoint} and {dataset_dir}: {error}") from error
+    # The optimizer's state, which checkpoints have, begins with zeros.
+    loop.compile_model(built, learning_rate=1e-3, l2=0.0)
+    built.optimizer.build(built.trainable_variables)
+    run.start(_flags(model, dataset.dataset_dir, lengths, hyperparameters))
+    checkpoints.save(run.best, built, {"epoch": 0, "step": 0})
+    print(f"{model}: {built.count_params():,} weights of {checkpoint} in {run.path}")
+
+
+def _flags(model, dataset_dir, lengths, hyperparameters):
+    """The run's flags.txt; what is not in it has its default."""
+    values = {"model": model, "dataset_dir": dataset_dir, **lengths, **hyperparameters}
+    lines = []
+    for name, value in values.items():
+        text = ",".join(map(str, value)) if isinstance(value, tuple) else value
+        lines.append(f"--{name}={text}\n")
+    return "".join(lines)
+
+
+if __name__ == "__main__":
+    import_tensorflow()
+    main()
