@@ -13,8 +13,8 @@ END = pd.Timestamp("2023-06-10 09:30", tz=TIME_ZONE)
 HOUR_WEIGHTS = np.array(
     [3, 2, 1, 1, 1, 1, 2, 3, 4, 4, 4, 5] + [6, 5, 4, 4, 4, 5, 6, 7] + [8, 9, 8, 5]
 )
-SPARSE_MS = 48 * 3_600_000  # The log's last two days hold few searches, ...
-SPARSE_SHARE = 0.2  # ... this share of the usual.
+SPARSE_START = pd.Timestamp("2023-06-09", tz=TIME_ZONE)  # From here on ...
+SPARSE_SHARE = 0.2  # ... there is this share of the usual searches.
 BLOCKS_PER_VISIT = 5
 VISIT_MS = 20 * 60_000
 PERSISTENCE = 0.5  # How often a block's scenario is simply the block's before it.
@@ -142,7 +142,7 @@ def _draw_blocks(num_users, rows_per_user, search_share, rng):
     order = np.lexsort((time, user))
     user, time = user[order], time[order]
     share = np.where(
-        time < _ms(END) - SPARSE_MS, search_share, search_share * SPARSE_SHARE
+        time < _ms(SPARSE_START), search_share, search_share * SPARSE_SHARE
     )
     drawn = rng.random(len(user)) >= share
     fresh = (rng.random(len(user)) >= PERSISTENCE) | (np.diff(user, prepend=-1) > 0)
