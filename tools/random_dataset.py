@@ -18,7 +18,7 @@ _USERS_PER_SHARD = 2048
 def write_random_dataset(
     dataset_dir: Path,
     *,
-    num_users: int = 20_000,
+    num_users: int = 5000,
     max_behaviors: int = 200,
     num_items: int = 100_000,
     num_queries: int = 50_000,

@@ -1,0 +1,60 @@
+"""How many training targets a second the input pipeline makes."""
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from sar_tf.data.dataset import SequenceDataset
+from sar_tf.data.pipeline import BatchPipeline
+from tools.random_dataset import write_random_dataset
+
+_WARM_UP_STEPS = 20
+_INTERVALS = 10
+
+
+def measure(dataset_dir: str | None, seconds: float) -> dict:
+    """Reads training batches of both tasks, with windows of 30 + 30 slots.
+
+    Args:
+        dataset_dir: A dataset; None makes one of random sequences, of 3 to 200
+            behaviors a user, in a temporary folder.
+        seconds: How long to read after the warm-up.
+
+    Returns:
+        "targets_per_second", the median of ten intervals of equal length, the
+        slowest and the fastest of them, and what was read.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        if dataset_dir is None:
+            write_random_dataset(Path(folder))
+        pipeline = BatchPipeline(SequenceDataset.open(dataset_dir or folder))
+        started = time.perf_counter()
+        batches = iter(pipeline.train())
+        next(batches)
+        first_batch = time.perf_counter() - started
+        for _ in range(_WARM_UP_STEPS):
+            next(batches)
+        rates = [
+            _targets_per_second(batches, seconds / _INTERVALS)
+            for _ in range(_INTERVALS)
+        ]
+        info = pipeline.dataset.info
+        return {
+            "targets_per_second": round(statistics.median(rates)),
+            "slowest_interval": round(min(rates)),
+            "fastest_interval": round(max(rates)),
+            "seconds_to_first_batch": round(first_batch, 2),
+            "dataset": info.name,
+            "users": info.num_users,
+            "behaviors": info.num_behaviors,
+            "batch_size": pipeline.batch_size,
+            "history_slots": pipeline.max_rec_history + pipeline.max_search_history,
+        }
+
+
+def _targets_per_second(batches, seconds: float) -> float:
+    targets, started = 0, time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        targets += sum(len(inputs["user"]) for inputs in next(batches).values())
+    return targets / (time.perf_counter() - started)
