@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterable, Iterator
 class Workers:
     """Calls functions in other processes, results in order; in a `with`.
 
-    Without a use for several processes it calls them in this one, which saves the
-    seconds that starting the others takes.
+    Where there are less than two calls for each of several processes, it calls them
+    in this one, which saves the seconds that starting the others takes.
 
     Args:
-        num_tasks: How many calls there are at most to spread over processes.
+        num_tasks: How many long calls there are to spread over processes.
         prepare: Called first in each of the processes.
     """
 
     def __init__(self, num_tasks: int, prepare: Callable[[], object]):
         self._prepare = prepare
-        self._size = min(num_tasks, len(os.sched_getaffinity(0)))
+        self._size = min(num_tasks // 2, os.cpu_count() or 1)
         self._pool: concurrent.futures.Executor | None = None
 
     def __enter__(self) -> "Workers":
