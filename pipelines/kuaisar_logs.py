@@ -28,14 +28,12 @@ class Logs:
     """What the logs hold, beside the rows that were laid out on disk.
 
     Attributes:
-        num_parts: Parts that the rows are laid out in.
         last_time: Latest time of a row in ms, malformed rows left out.
         repeated: Session ids that another user had before, see
             `find_repeated_sessions`.
         codes: For "query" and "source", the text of each of the job's codes.
     """
 
-    num_parts: int
     last_time: int
     repeated: np.ndarray
     codes: dict[str, list[str]]
@@ -100,7 +98,7 @@ class LogReader:
             )
         }
         last_time = max(report.last_time for report in rec_reports + reports)
-        return Logs(num_parts, last_time, repeated, codes)
+        return Logs(last_time, repeated, codes)
 
     def _split(
         self, split: Callable[..., Report], pieces: list[Piece]
@@ -141,6 +139,8 @@ class LogReader:
                 lines.append(arrays["line"])
         piece = np.repeat(np.arange(len(ids)), [len(part) for part in ids])
         ids, line = np.concatenate(ids), np.concatenate(lines)
+        if not len(ids):
+            raise job.UserError(f"{source} holds no well-formed row")
         found, first = np.unique(ids, return_index=True)
         for row in np.setdiff1d(np.arange(len(ids)), first).tolist():
             bad = BadRow(int(line[row]), f"{owner} described twice", f"{ids[row]}")

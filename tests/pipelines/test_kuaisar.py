@@ -349,3 +349,13 @@ def test_killed_job_leaves_no_dataset_and_runs_again(simulated, tmp_path, reposi
     subprocess.run([sys.executable, script, *flags], check=True)
     assert not staging.exists()
     DatasetInfo.load(output_dir).verify_shards(output_dir)
+
+
+def test_table_of_malformed_rows_alone_says_so(tmp_path):
+    logs = handmade()
+    for row in logs.items:
+        row["caption"] = "none"
+    with pytest.raises(
+        job.UserError, match="item_features.csv holds no well-formed row"
+    ):
+        build(logs, tmp_path, max_bad_fraction=1.0)
