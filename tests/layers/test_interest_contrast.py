@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+from gradients import gradients
+from keras import Variable
+from layer_weights import numpy
+
+from sar_tf.layers.interest_contrast import (
+    SPLITS,
+    TripletInterestContrast,
+    interest_vectors,
+    split_interests,
+)
+
+# One slot a column; the last of four is empty, but for the last row.
+WEIGHTS = np.array(
+    [
+        [0.6, 0.3, 0.1, 0.0],
+        [0.5, 0.05, 0.45, 0.0],
+        [0.06, 0.12, 0.7, 0.12],
+    ],
+    "float32",
+)
+MASK = WEIGHTS > 0
+SIMILAR = {
+    "mean": [[1, 0, 0, 0], [1, 0, 1, 0], [0, 0, 1, 0]],
+    "median": [[1, 1, 0, 0], [1, 0, 1, 0], [0, 1, 1, 1]],
+    "1/8": [[1, 1, 0, 0], [1, 0, 1, 0], [0, 0, 1, 0]],
+    "1/16": [[1, 1, 1, 0], [1, 0, 1, 0], [0, 1, 1, 1]],
+}
+
+
+def split(weights, mask, name):
+    sides = split_interests(np.asarray(weights, "float32"), np.asarray(mask), name)
+    return [numpy(side) for side in sides]
+
+
+@pytest.mark.parametrize("name", SPLITS)
+def test_split(name):
+    similar, dissimilar = split(WEIGHTS, MASK, name)
+    expected = np.array(SIMILAR[name], bool)
+    np.testing.assert_array_equal(similar, expected)
+    opposite = MASK & ~expected
+    opposite[~opposite.any(axis=1)] = MASK[~opposite.any(axis=1)]
+    np.testing.assert_array_equal(dissimilar, opposite)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5])
+def test_median_is_numpys(number):
+    rng = np.random.default_rng(number)
+    weights = np.zeros((6, 5), "float32")
+    weights[:, :number] = rng.dirichlet(np.ones(number), 6)
+    similar, _ = split(weights, weights > 0, "median")
+    median = np.median(weights[:, :number], axis=1, keepdims=True)
+    np.testing.assert_array_equal(similar, (weights >= median) & (weights > 0))
+
+
+@pytest.mark.parametrize("name", SPLITS)
+@pytest.mark.parametrize("number", [1, 2, 3, 7, 8])
+def test_equal_weights_are_on_both_sides(name, number):
+    mask = np.arange(8)[None] < number
+    for side in split(mask / np.float32(number), mask, name):
+        np.testing.assert_array_equal(side, mask)
+
+
+@pytest.mark.parametrize("name", SPLITS)
+def test_no_slot_is_on_neither_side(name):
+    for side in split(np.zeros((2, 3)), np.zeros((2, 3), bool), name):
+        assert not side.any()
+
+
+def test_unknown_split():
+    with pytest.raises(ValueError, match="mean, median, 1/8, 1/16"):
+        split(WEIGHTS, MASK, "1/4")
+
+
+def distance(a, b):
+    return np.sqrt(np.sum((a - b + 1e-6) ** 2))
+
+
+def test_interest_vectors_and_triplet_loss_by_hand():
+    rng = np.random.default_rng(0)
+    encoded = rng.normal(size=(3, 4, 2)).astype("float32")
+    similar, dissimilar = split(WEIGHTS, MASK, "mean")
+    vectors = interest_vectors(encoded, WEIGHTS, similar, dissimilar, MASK)
+    losses = []
+    for row in range(3):
+        anchor = sum(WEIGHTS[row, slot] * encoded[row, slot] for slot in range(4))
+        positive = encoded[row][similar[row]].mean(axis=0)
+        negative = encoded[row][dissimilar[row]].mean(axis=0)
+        for ours, theirs in zip(vectors, (anchor, positive, negative), strict=False):
+            np.testing.assert_allclose(numpy(ours)[row], theirs, rtol=1e-5)
+        margin = distance(anchor, positive) - distance(anchor, negative) + 2.0
+        losses.append(max(margin, 0.0))
+    assert min(losses) > 0
+    loss = TripletInterestContrast(margin=2.0)(*vectors)
+    assert float(loss) == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("positive", "negative", "expected"),
+    [
+        ([3.0, 4.0], [0.0, 1.0], 5.0 - 1.0 + 0.1),
+        ([0.0, 1.0], [3.0, 4.0], 0.0),  # by more than the margin
+        ([0.0, 1.0], [1.05, 0.0], 1.0 - 1.05 + 0.1),
+        ([0.0, 0.0], [0.0, 0.0], 0.1),  # a history of one slot
+    ],
+)
+def test_triplet_loss(positive, negative, expected):
+    anchor, positive, negative = np.array([[[0.0, 0.0]], [positive], [negative]])
+    loss = TripletInterestContrast(0.1)(anchor, positive, negative, np.array([True]))
+    assert float(loss) == pytest.approx(expected, abs=1e-5)
+
+
+def test_histories_without_behaviors_do_not_count():
+    anchor, negative = np.zeros((3, 2), "float32"), np.ones((3, 2), "float32")
+    positive = np.array([[1, 0], [9, 9], [0, 2]], "float32")
+    layer = TripletInterestContrast(2.0)
+
+    def loss(mask):
+        return float(layer(anchor, positive, negative, np.array(mask)))
+
+    expected = (1 - np.sqrt(2) + 2 + 2 - np.sqrt(2) + 2) / 2
+    assert loss([True, False, True]) == pytest.approx(expected, abs=1e-5)
+    assert loss([False, False, False]) == 0
+
+
+def test_gradient_is_finite_where_all_are_the_same():
+    point = Variable(np.ones((1, 3), "float32"))
+    layer = TripletInterestContrast(0.1)
+
+    def loss():
+        return layer(point, point * 1.0, point * 1.0, np.array([True]))
+
+    assert np.isfinite(gradients(loss, [point])[0]).all()
+
+
+def test_config():
+    layer = TripletInterestContrast(0.3)
+    assert TripletInterestContrast.from_config(layer.get_config()).margin == 0.3
