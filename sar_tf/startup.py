@@ -14,7 +14,7 @@ def import_tensorflow():
     that stream goes to a file meanwhile; should the import fail, it is shown after all.
     Set TF_CPP_MIN_LOG_LEVEL=0 to see everything.
     """
-    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2") in ("0", "1"):
+    if os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") in ("0", "1"):
         import tensorflow  # noqa: F401
 
         return

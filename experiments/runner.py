@@ -1,0 +1,170 @@
+"""What one run does: train, evaluate, export."""
+
+import tempfile
+from pathlib import Path
+
+import keras
+
+from experiments import flags
+from experiments.table import metrics_table
+from pipelines import job, kuaisar, simulate
+from sar_tf import models
+from sar_tf.data.dataset import SequenceDataset
+from sar_tf.data.dataset_info import DatasetError
+from sar_tf.data.pipeline import BatchPipeline
+from sar_tf.serving.export import export
+from sar_tf.training import checkpoint, loop
+from sar_tf.training.baselines import evaluate_baselines
+from sar_tf.training.build import build_model
+from sar_tf.training.callbacks import TrainingError
+from sar_tf.training.run_directory import RunDirectory, RunDirectoryError
+
+FLAGS = flags.FLAGS
+USER_ERRORS = (
+    checkpoint.CheckpointError,
+    DatasetError,
+    flags.FlagError,
+    job.UserError,
+    OSError,
+    RunDirectoryError,
+    TrainingError,
+)
+
+
+def run(arguments):
+    """Does what --mode says."""
+    if arguments:
+        raise flags.FlagError(f"{arguments[0]!r} is no flag; flags begin with --")
+    run_dir = _checked_run_dir()
+    dataset = _open_dataset()
+    keras.utils.set_random_seed(FLAGS.seed)
+    pipeline = _pipeline(dataset)
+    try:
+        model = build_model(FLAGS.model, pipeline, flags.hyperparameters())
+    except ValueError as error:
+        raise flags.FlagError(f"--model={FLAGS.model}: {error}") from error
+    print(
+        f"{FLAGS.model}: {model.count_params():,} weights; {dataset.info.name}: "
+        f"{dataset.info.num_users:,} users, {dataset.info.num_items:,} items, "
+        f"{pipeline.steps_per_epoch('train'):,} steps an epoch",
+        flush=True,
+    )
+    loop.compile_model(model, FLAGS.learning_rate, FLAGS.l2)
+    evaluation = _pipeline(dataset, batch_size=FLAGS.evaluation_batch_size)
+    if FLAGS.mode == "train":
+        _train(model, pipeline, evaluation, run_dir)
+    epoch = checkpoint.load(run_dir.best, model)["epoch"]
+    if FLAGS.mode in ("train", "export"):
+        export(model, run_dir.saved_model)
+        print(f"exported epoch {epoch} to {run_dir.saved_model}", flush=True)
+    if FLAGS.mode in ("train", "evaluate"):
+        _evaluate(model, evaluation, run_dir, epoch)
+
+
+def _checked_run_dir():
+    if FLAGS.run_dir is None:
+        raise flags.FlagError("--run_dir is missing: name a folder for the run")
+    run_dir = RunDirectory(FLAGS.run_dir)
+    if FLAGS.mode == "train" and not FLAGS.resume:
+        run_dir.require_free()
+        return run_dir
+    run_dir.require_run()
+    if FLAGS.resume:
+        kept = run_dir.flags.read_text(encoding="utf-8")
+        changed = flags.differing_flags(kept, changeable=("epochs", "dataset_dir"))
+        if changed:
+            raise flags.FlagError(
+                f"--{changed[0]} is not what the run was started with (see "
+                f"{run_dir.flags}); resume without it, or start another --run_dir"
+            )
+    return run_dir
+
+
+def _open_dataset():
+    """Opens --dataset_dir; makes it first where --simulate_users says so."""
+    if FLAGS.dataset_dir is None:
+        raise flags.FlagError("--dataset_dir is missing: name a dataset's folder")
+    dataset_dir = Path(FLAGS.dataset_dir).resolve()
+    FLAGS.dataset_dir = str(dataset_dir)
+    if FLAGS.simulate_users and not dataset_dir.exists():
+        _simulate(dataset_dir)
+    return SequenceDataset.open(dataset_dir)
+
+
+def _simulate(dataset_dir):
+    dataset_dir.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=dataset_dir.parent) as folder:
+        logs = Path(folder) / "logs"
+        simulate.write_logs(logs, num_users=FLAGS.simulate_users, seed=FLAGS.seed)
+        kuaisar.build_dataset(
+            dataset_dir,
+            input_dir=logs,
+            seed=FLAGS.seed,
+            command=f"experiments/run.py --simulate_users={FLAGS.simulate_users} "
+            f"--seed={FLAGS.seed}",
+        )
+
+
+def _pipeline(dataset, batch_size=None):
+    return BatchPipeline(
+        dataset,
+        batch_size=batch_size or FLAGS.batch_size,
+        tasks=models.get(FLAGS.model).tasks,
+        max_rec_history=FLAGS.max_rec_history,
+        max_search_history=FLAGS.max_search_history,
+        max_query_words=_at_most(FLAGS.max_query_words, dataset.info.max_query_words),
+        max_clicked_items=_at_most(
+            FLAGS.max_clicked_items, dataset.info.max_clicked_items
+        ),
+        num_negatives=FLAGS.num_negatives,
+        num_sampled=FLAGS.num_sampled,
+        num_groups=FLAGS.history_groups,
+        seed=FLAGS.seed,
+    )
+
+
+def _at_most(limit, there_are):
+    return max(1, there_are if limit is None else min(limit, there_are))
+
+
+def _verbose():
+    return FLAGS.verbose if FLAGS.verbose == "auto" else int(FLAGS.verbose)
+
+
+def _train(model, pipeline, evaluation, run_dir):
+    run_dir.start(flags.flagfile_text())
+    loop.fit(
+        model,
+        pipeline,
+        run_dir,
+        epochs=FLAGS.epochs,
+        evaluation_batches=evaluation.evaluate("validation"),
+        plateau_factor=FLAGS.plateau_factor,
+        plateau_patience=FLAGS.plateau_patience,
+        min_learning_rate=FLAGS.min_learning_rate,
+        early_stopping_patience=FLAGS.early_stopping_patience,
+        resume=FLAGS.resume,
+        verbose=_verbose(),
+    )
+
+
+def _evaluate(model, evaluation, run_dir, epoch):
+    """Writes metrics.json and prints the table of the test metrics."""
+    metrics = {
+        split: loop.evaluate(model, evaluation.evaluate(split), verbose=_verbose())
+        for split in ("validation", "test")
+    }
+    baselines = evaluate_baselines(
+        evaluation.evaluate("test"), evaluation.dataset.popularity(), FLAGS.seed
+    )
+    run_dir.write_metrics({**metrics, "epoch": epoch, "baselines": baselines})
+    print(f"\nTest, after epoch {epoch} (the best on validation):")
+    print(
+        metrics_table(
+            {
+                FLAGS.model: metrics["test"],
+                "most popular": baselines["most_popular"],
+                "random": baselines["random"],
+            }
+        )
+    )
