@@ -96,7 +96,8 @@ def similarity(a, kernel, b):
 
 def cross_entropy(positive, negatives):
     """`-log(exp(positive) / (exp(positive) + sum exp(negatives)))`."""
-    return np.log(np.exp(positive) + np.sum(np.exp(negatives))) - positive
+    logits = np.array([positive, *negatives], np.float64)
+    return np.logaddexp.reduce(logits) - logits[0]
 
 
 def query_item_loss(kernel, temperature, pairs, sampled_items, sampled_queries):

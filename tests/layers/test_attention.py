@@ -9,10 +9,10 @@ from layer_weights import numpy, randomize, round_trip
 
 from sar_tf.layers.attention import (
     MaskedAttention,
-    TargetAttention,
     TransitionEncoder,
     TransitionFusion,
 )
+from sar_tf.layers.target_attention import TargetAttention
 
 B, N, M, D = 4, 3, 5, 8
 # All keys; some, with gaps; the last only; none.

@@ -3,7 +3,6 @@ import numpy as np
 import numpy_unisar
 import pytest
 from gradients import gradients
-from keras import ops
 from layer_weights import numpy, randomize, round_trip
 
 from sar_tf.layers.contrast import (
@@ -45,7 +44,7 @@ def paper_case(*args, **kwargs):
 CASES = [query_item_case, alignment_case, paper_case]
 
 
-@pytest.mark.parametrize("temperature", [0.1, 0.5])
+@pytest.mark.parametrize("temperature", [0.005, 0.1, 0.5])
 @pytest.mark.parametrize("mask", [PAIRS, ALL, NONE])
 def test_query_item_values(mask, temperature):
     layer, inputs = query_item_case(mask, temperature)
@@ -67,7 +66,7 @@ def test_query_item_by_hand():
     np.testing.assert_allclose(numpy(layer(*inputs)), np.log(1 + S), rtol=1e-6)
 
 
-@pytest.mark.parametrize("temperature", [0.1, 0.5])
+@pytest.mark.parametrize("temperature", [0.005, 0.1, 0.5])
 @pytest.mark.parametrize("negatives", ["reference", "paper"])
 @pytest.mark.parametrize("mask", [PAIRS, ALL, NONE])
 def test_alignment_values(negatives, mask, temperature):
@@ -94,6 +93,17 @@ def test_alignment_by_hand(negatives, expected):
 def test_one_history_has_nothing_to_tell_apart(case):
     layer, inputs = case(np.array([0, 1, 0, 0], bool))
     np.testing.assert_allclose(numpy(layer(*inputs)), 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("case", [alignment_case, paper_case])
+@pytest.mark.parametrize("temperature", [0.5, 0.01])
+def test_views_left_out_do_not_hide_the_others(case, temperature):
+    """Both views of the only history are opposites, each is like itself."""
+    layer, _ = case(temperature=temperature)
+    layer.kernel.assign(9 * np.eye(D))
+    view = np.eye(D, dtype="float32")[:1]
+    loss = layer(view, -view, np.ones(1, bool))
+    np.testing.assert_allclose(numpy(loss), 0, atol=1e-4)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -132,7 +142,9 @@ def test_temperature_is_a_learned_scalar(case):
 @pytest.mark.parametrize("case", CASES)
 def test_a_small_temperature_does_not_overflow(case):
     layer, inputs = case(temperature=1e-3)
-    assert np.isfinite(numpy(layer(*inputs)))
+    loss = numpy(layer(*inputs))
+    assert np.isfinite(loss)
+    assert loss >= 0
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -159,11 +171,46 @@ def test_output_shape(case):
     assert layer.compute_output_shape(*(x.shape for x in inputs)) == ()
 
 
-def test_dependence_on_the_sampled_rows():
-    layer, inputs = query_item_case()
-    samples = [ops.convert_to_tensor(x) for x in inputs[3:]]
-    without = layer(*inputs[:3], *(x[:0] for x in samples))
-    np.testing.assert_allclose(numpy(without), 0, atol=1e-6)
+def test_equal_pairs_may_be_counted():
+    layer, (queries, items, _, *samples) = query_item_case()
+    counted = layer(queries, items, np.array([3, 0, 1, 2]), *samples)
+    rows = [0, 0, 0, 2, 3, 3]
+    repeated = layer(queries[rows], items[rows], np.ones(6, bool), *samples)
+    np.testing.assert_allclose(numpy(counted), numpy(repeated), rtol=1e-6)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_gradients_equal_finite_differences(case):
+    """Of the equations in NumPy, by the weights and by the inputs."""
+    layer, inputs = case(PAIRS)
+    arrays = [np.array(x, np.float64) for x in inputs if x is not PAIRS]
+    variables = [layer.kernel, layer.temperature]
+    variables += [keras.Variable(x, dtype="float32") for x in arrays]
+
+    def loss():
+        rest = [v.value for v in variables[2:]]
+        return layer(*rest[:2], PAIRS, *rest[2:])
+
+    values = [numpy(v).astype(np.float64) for v in variables]
+    for variable, gradient in zip(values, gradients(loss, variables), strict=True):
+        expected = np.zeros(variable.shape)
+        for index in np.ndindex(variable.shape):
+            kept, sides = variable[index], []
+            for step in (1e-5, -1e-5):
+                variable[index] = kept + step
+                sides.append(numpy_loss(case, *values))
+            variable[index] = kept
+            expected[index] = (sides[0] - sides[1]) / 2e-5
+        np.testing.assert_allclose(gradient, expected, atol=1e-4)
+
+
+def numpy_loss(case, kernel, temperature, first, second, *samples):
+    first, second = first[PAIRS], second[PAIRS]
+    if case is query_item_case:
+        pairs = list(zip(first, second, strict=True))
+        return numpy_unisar.query_item_loss(kernel, temperature, pairs, *samples)
+    negatives = "paper" if case is paper_case else "reference"
+    return numpy_unisar.transition_loss(kernel, temperature, first, second, negatives)
 
 
 def test_unknown_negatives_are_named():
