@@ -21,3 +21,16 @@ def shared_dir():
     if not path.is_dir():
         pytest.skip("no ../shared folder (real data and golden fixtures) here")
     return path
+
+
+@pytest.fixture(scope="session")
+def simulated_dataset(tmp_path_factory):
+    """A small dataset folder, made from simulated logs by the KuaiSAR job."""
+    from pipelines import kuaisar, simulate
+
+    folder = tmp_path_factory.mktemp("simulated")
+    simulate.write_logs(
+        folder / "logs", num_users=60, num_items=400, rows_per_user=60, seed=3
+    )
+    kuaisar.build_dataset(folder / "dataset", input_dir=folder / "logs")
+    return folder / "dataset"
