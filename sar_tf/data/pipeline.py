@@ -6,7 +6,11 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-from sar_tf.data.batches import make_inputs, sample_queries_and_items
+from sar_tf.data.batches import (
+    distinct_pairs,
+    make_inputs,
+    sample_queries_and_items,
+)
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.schema import TASKS
 from sar_tf.data.targets import TargetReader, fold_in, parallel_calls, plain_graph
@@ -145,10 +149,7 @@ class BatchPipeline:
 
     @plain_graph
     def _finish(self, rows: dict[str, dict]) -> dict[str, dict]:
-        return {
-            task: make_inputs(rows[task], self.query_words, self.num_groups)
-            for task in self.tasks
-        }
+        return make_inputs(rows, self.query_words, self.num_groups)
 
     @plain_graph
     def _finish_training(
@@ -164,6 +165,10 @@ class BatchPipeline:
                 self.query_words,
                 fold_in(seed, TASKS[task]),
             )
+            if self.num_groups > 1:
+                inputs[task]["pairs"] = distinct_pairs(
+                    rows[task], self.query_words, self.dataset.info.num_items
+                )
         return inputs
 
 

@@ -1,4 +1,4 @@
-"""Masked attention: encoders of transitions, their fusion, target attention.
+"""Masked attention: encoders of transitions and their fusion.
 
 All masks are of keys, bool `(B, N)`, true where a slot holds a behavior. A
 query whose keys are all masked attends to nothing: its context is zero.
@@ -6,6 +6,8 @@ query whose keys are all masked attends to nothing: its context is zero.
 
 import keras
 from keras import layers, ops
+
+from sar_tf.layers.dropout import Dropout
 
 # Large enough that exp() of a masked logit is 0 in float32 and bfloat16.
 MASKED_LOGIT = -1e9
@@ -45,7 +47,7 @@ class MaskedAttention(layers.Layer):
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.dropout_rate = dropout
-        self.dropout = layers.Dropout(dropout, name="dropout", dtype=self.dtype_policy)
+        self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
 
     def build(self, queries_shape, keys_shape=None, key_mask_shape=None):
         width = queries_shape[-1]
@@ -73,36 +75,36 @@ class MaskedAttention(layers.Layer):
 
     def call(self, queries, keys, key_mask, training=None):
         width = queries.shape[-1]
+        # The scale of the logits costs nothing when the small kernel takes it.
+        scale = (width // self.num_heads) ** -0.5
+        kernel_q, kernel_kv = ops.split(self.qkv_kernel, [width], axis=-1)
+        bias_q, bias_kv = ops.split(self.qkv_bias, [width], axis=-1)
+        kernel_q, bias_q = kernel_q * scale, bias_q * scale
         if queries is keys:
-            q, k, v = ops.split(
-                ops.matmul(queries, self.qkv_kernel) + self.qkv_bias, 3, axis=-1
-            )
+            kernel = ops.concatenate([kernel_q, kernel_kv], axis=-1)
+            bias = ops.concatenate([bias_q, bias_kv], axis=-1)
+            q, k, v = self._project(queries, kernel, bias, 3)
         else:
-            kernel_q, kernel_kv = ops.split(self.qkv_kernel, [width], axis=-1)
-            bias_q, bias_kv = ops.split(self.qkv_bias, [width], axis=-1)
-            q = ops.matmul(queries, kernel_q) + bias_q
-            k, v = ops.split(ops.matmul(keys, kernel_kv) + bias_kv, 2, axis=-1)
+            (q,) = self._project(queries, kernel_q, bias_q, 1)
+            k, v = self._project(keys, kernel_kv, bias_kv, 2)
         # With zero values, even the uniform weights of an all-masked row,
         # which softmax gives, sum to a zero context.
-        v = v * ops.expand_dims(ops.cast(key_mask, v.dtype), -1)
-        q = q * (width // self.num_heads) ** -0.5
-        q, k, v = self._split(q), self._split(k), self._split(v)
+        v = v * ops.cast(key_mask, v.dtype)[:, None, :, None]
         logits = ops.matmul(q, ops.swapaxes(k, -1, -2))
         logits = ops.cast(logits, "float32") + key_mask_bias(key_mask)
         weights = ops.cast(ops.softmax(logits, axis=-1), v.dtype)
         weights = self.dropout(weights, training=training)
         context = ops.transpose(ops.matmul(weights, v), (0, 2, 1, 3))
-        context = ops.reshape(
-            context, (-1, context.shape[1] or ops.shape(queries)[1], width)
-        )
-        return self.output_dense(context)
+        return self.output_dense(ops.reshape(context, ops.shape(queries)))
 
-    def _split(self, x):
-        shape = ops.shape(x)
-        x = ops.reshape(
-            x, (shape[0], shape[1], self.num_heads, x.shape[-1] // self.num_heads)
-        )
-        return ops.transpose(x, (0, 2, 1, 3))
+    def _project(self, x, kernel, bias, count):
+        """`count` projections at once, each `(B, h, N, D / h)`."""
+        x = ops.matmul(x, kernel) + bias
+        batch, slots, width = ops.shape(x)
+        size = width // (count * self.num_heads)
+        x = ops.reshape(x, (batch, slots, count, self.num_heads, size))
+        # One transposition, and parts of it that lie apart: nothing is copied.
+        return ops.unstack(ops.transpose(x, (2, 0, 3, 1, 4)), count)
 
     def compute_output_shape(self, queries_shape, keys_shape=None, key_mask_shape=None):
         return queries_shape
@@ -133,8 +135,8 @@ class _Sublayers(layers.Layer):
         self.epsilon = epsilon
         self.inner_dropout_rate = dropout if inner_dropout is None else inner_dropout
         self.negative_slope = negative_slope
-        self.dropout = layers.Dropout(dropout, name="dropout", dtype=self.dtype_policy)
-        self.inner_dropout = layers.Dropout(
+        self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
+        self.inner_dropout = Dropout(
             self.inner_dropout_rate, name="inner_dropout", dtype=self.dtype_policy
         )
 
@@ -300,62 +302,3 @@ class TransitionFusion(_Sublayers):
 
     def get_config(self):
         return {**super().get_config(), "variant": self.variant}
-
-
-@keras.saving.register_keras_serializable("sar_tf")
-class TargetAttention(layers.Layer):
-    """A candidate's view of a history (Eq. 8).
-
-    `v = V^T softmax(V W e_i)`, the softmax over the slots of `mask`; zero
-    where the mask is empty. What does not depend on the candidate, `V W`, is
-    computed once a history.
-
-    Args:
-        kernel_initializer: of W.
-
-    Call arguments:
-        history: `(B, N, D)`, the fused transitions V.
-        candidates: `(B, C, D)`, embeddings e_i.
-        mask: bool `(B, N)`.
-
-    Returns:
-        `(B, C, D)`.
-
-    Reference:
-        [Shi et al., 2024](https://doi.org/10.1145/3626772.3657811)
-    """
-
-    def __init__(self, kernel_initializer=None, **kwargs):
-        super().__init__(**kwargs)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
-
-    def build(self, history_shape, candidates_shape=None, mask_shape=None):
-        self.kernel = self.add_weight(
-            name="kernel",
-            shape=(history_shape[-1], candidates_shape[-1]),
-            initializer=self.kernel_initializer
-            or _leading_axis_glorot(history_shape[-1]),
-        )
-
-    def call(self, history, candidates, mask):
-        keys = ops.matmul(history, self.kernel)
-        logits = ops.matmul(candidates, ops.swapaxes(keys, -1, -2))
-        logits = ops.cast(logits, "float32") + key_mask_bias(mask)[:, 0]
-        weights = ops.cast(ops.softmax(logits, axis=-1), history.dtype)
-        values = history * ops.expand_dims(ops.cast(mask, history.dtype), -1)
-        return ops.matmul(weights, values)
-
-    def compute_output_shape(self, history_shape, candidates_shape, mask_shape=None):
-        return (*candidates_shape[:-1], history_shape[-1])
-
-    def get_config(self):
-        initializer = keras.initializers.serialize(self.kernel_initializer)
-        return {**super().get_config(), "kernel_initializer": initializer}
-
-
-def _leading_axis_glorot(width):
-    """Glorot-normal of a `(1, D, D)` weight, which is what the official is.
-
-    PyTorch counts such a weight's fans as D * D and D, not D and D.
-    """
-    return keras.initializers.RandomNormal(stddev=(2 / (width * width + width)) ** 0.5)

@@ -52,21 +52,16 @@ class CoAttention(layers.Layer):
 
     def build(self, rec_shape, *other_shapes, **named_shapes):
         width = rec_shape[-1]
-        # The official code's distributions.
         self.affinity_kernel = self.add_weight(
-            name="affinity_kernel",
-            shape=(width, width),
-            initializer=keras.initializers.RandomUniform(0.0, 1.0),
+            name="affinity_kernel", shape=(width, width), initializer="glorot_normal"
         )
         self.rec_kernel = self._vector("rec_kernel", width)
         self.search_kernel = self._vector("search_kernel", width)
 
     def _vector(self, name, width):
-        return self.add_weight(
-            name=name,
-            shape=(width,),
-            initializer=keras.initializers.RandomNormal(stddev=1.0),
-        )
+        # Glorot's rule for the row vector (1, D) that Eq. 10 writes.
+        normal = keras.initializers.RandomNormal(stddev=(2 / (1 + width)) ** 0.5)
+        return self.add_weight(name=name, shape=(width,), initializer=normal)
 
     def call(self, rec, search, rec_mask, search_mask):
         projected = ops.matmul(rec, self.affinity_kernel)

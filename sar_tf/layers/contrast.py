@@ -3,24 +3,62 @@
 import keras
 from keras import layers, ops
 
-from sar_tf.layers.attention import MASKED_LOGIT
+
+@ops.custom_gradient
+def log_sum_exp_similarity(anchors, others, sharpness, mask):
+    """`log sum_j exp(sharpness sim(a, o_j))` of each anchor, over the `mask`.
+
+    With `sim = tanh(a o^T)`. The matrix of all similarities is by far the
+    largest of the model, so its gradient is written out here: half as many
+    passes over memory as by differentiating each operation.
+
+    Args:
+        anchors: `(P, D)`, already multiplied by the kernel W.
+        others: `(S, D)`.
+        sharpness: scalar 1 / tau.
+        mask: float32 `(1, S)` or `(P, S)`, 1 where `o_j` counts and 0 else.
+
+    Returns:
+        float32 `(P,)`; very negative where nothing counts.
+    """
+    similarity = ops.matmul(anchors, ops.transpose(others))
+    similarity = ops.tanh(ops.cast(similarity, "float32"))
+    logits = similarity * sharpness
+    # Without `initial`, no anchor at all (a task without rows) is an error.
+    # Of those that count: another could be higher by more than exp() can span.
+    counted = ops.where(mask > 0, logits, -1e30)
+    highest = ops.max(counted, axis=-1, keepdims=True, initial=-1e30)
+    exponentials = ops.exp(counted - highest) * mask
+    total = ops.maximum(ops.sum(exponentials, axis=-1, keepdims=True), 1e-37)
+
+    def gradient(*args, upstream=None):
+        upstream = args[0] if upstream is None else upstream
+        d_logits = exponentials * (upstream[:, None] / total)
+        weighted = d_logits * similarity
+        d_product = ops.cast(d_logits - weighted * similarity, anchors.dtype)
+        scale = ops.cast(sharpness, anchors.dtype)
+        return (
+            ops.matmul(d_product, others) * scale,
+            ops.matmul(ops.transpose(d_product), anchors) * scale,
+            ops.sum(weighted),
+            ops.zeros_like(mask),
+        )
+
+    return ops.squeeze(highest + ops.log(total), axis=-1), gradient
 
 
-def similarity(a, kernel, b):
-    """`sim(a, b) = tanh(a W b^T)` of all pairs (Eq. 2): `(P, D), (S, D) -> (P, S)`."""
-    logits = ops.matmul(ops.matmul(a, kernel), ops.transpose(b))
-    return ops.tanh(ops.cast(logits, "float32"))
+def paired_similarity(anchors, others):
+    """`tanh(a o^T)` of row p of both: `(P, D), (P, D) -> (P,)`, in float32."""
+    product = ops.sum(anchors * others, axis=-1)
+    return ops.tanh(ops.cast(product, "float32"))
 
 
-def paired_similarity(a, kernel, b):
-    """`sim(a, b)` of row p of `a` with row p of `b`: `(P, D), (P, D) -> (P,)`."""
-    logits = ops.sum(ops.matmul(a, kernel) * b, axis=-1)
-    return ops.tanh(ops.cast(logits, "float32"))
+def weighted_average(values, weights):
+    """Average of `values` by `weights`, a mask or counts: `(P,), (P,) -> ()`.
 
-
-def masked_average(values, mask):
-    """Mean of `values` where `mask` holds, 0 where nothing does: `(P,) -> ()`."""
-    weights = ops.cast(mask, values.dtype)
+    0 where all weights are 0.
+    """
+    weights = ops.cast(weights, values.dtype)
     return ops.sum(values * weights) / ops.maximum(ops.sum(weights), 1.0)
 
 
@@ -92,7 +130,8 @@ class QueryItemContrast(_Contrast):
     Call arguments:
         queries: `(P, D)`.
         items: `(P, D)`, row p clicked after query p.
-        mask: bool `(P,)`, the rows that are pairs.
+        weights: `(P,)`: bool, the rows that are pairs; or how often each
+            pair occurs, so that equal pairs need computing only once.
         sampled_items: `(S, D)`.
         sampled_queries: `(S, D)`.
 
@@ -107,16 +146,17 @@ class QueryItemContrast(_Contrast):
     def build(self, queries_shape, *other_shapes, **named_shapes):
         self._build(queries_shape[-1])
 
-    def call(self, queries, items, mask, sampled_items, sampled_queries):
+    def call(self, queries, items, weights, sampled_items, sampled_queries):
         query_to_item = self._cross_entropy(queries, items, sampled_items)
         item_to_query = self._cross_entropy(items, queries, sampled_queries)
-        return 0.5 * masked_average(query_to_item + item_to_query, mask)
+        return 0.5 * weighted_average(query_to_item + item_to_query, weights)
 
     def _cross_entropy(self, anchors, positives, negatives):
-        positive = paired_similarity(anchors, self.kernel, positives)
-        negative = similarity(anchors, self.kernel, negatives)
-        positive = positive / self.temperature
-        negative = ops.logsumexp(negative / self.temperature, axis=-1)
+        anchors = ops.matmul(anchors, self.kernel)
+        sharpness = 1.0 / self.temperature
+        positive = paired_similarity(anchors, positives) * sharpness
+        everything = ops.ones((1, ops.shape(negatives)[0]), dtype="float32")
+        negative = log_sum_exp_similarity(anchors, negatives, sharpness, everything)
         return ops.logaddexp(positive, negative) - positive
 
     def compute_output_shape(self, *shapes, **named_shapes):
@@ -169,29 +209,27 @@ class TransitionAlignment(_Contrast):
 
     def call(self, cross, same, mask):
         if self.negatives == "paper":
-            return self._directed(cross, same, mask) + self._directed(same, cross, mask)
+            columns = ops.cast(mask, "float32")[None, :]
+            return self._cross_entropy(cross, same, same, columns, mask) + (
+                self._cross_entropy(same, cross, cross, columns, mask)
+            )
         views = ops.concatenate([cross, same], axis=0)
-        both = ops.concatenate([mask, mask], axis=0)
-        logits = similarity(views, self.kernel, views) / self.temperature
-        size = ops.shape(views)[0]
-        itself = ops.eye(size, dtype="float32")
-        other_view = ops.roll(itself, size // 2, axis=1)
-        positive = ops.sum(logits * other_view, axis=-1)
-        logits = logits + itself * MASKED_LOGIT + _mask_columns(both)
-        return masked_average(ops.logsumexp(logits, axis=-1) - positive, both)
+        other_views = ops.concatenate([same, cross], axis=0)
+        mask = ops.concatenate([mask, mask], axis=0)
+        index = ops.arange(ops.shape(views)[0])
+        counts = ops.logical_and(index[:, None] != index[None, :], mask[None, :])
+        counts = ops.cast(counts, "float32")
+        return self._cross_entropy(views, other_views, views, counts, mask)
 
-    def _directed(self, anchors, others, mask):
-        logits = similarity(anchors, self.kernel, others) / self.temperature
-        positive = paired_similarity(anchors, self.kernel, others) / self.temperature
-        logits = logits + _mask_columns(mask)
-        return masked_average(ops.logsumexp(logits, axis=-1) - positive, mask)
+    def _cross_entropy(self, anchors, positives, others, counts, mask):
+        anchors = ops.matmul(anchors, self.kernel)
+        sharpness = 1.0 / self.temperature
+        positive = paired_similarity(anchors, positives) * sharpness
+        total = log_sum_exp_similarity(anchors, others, sharpness, counts)
+        return weighted_average(total - positive, mask)
 
     def compute_output_shape(self, *shapes, **named_shapes):
         return ()
 
     def get_config(self):
         return {**super().get_config(), "negatives": self.negatives}
-
-
-def _mask_columns(mask):
-    return ((1.0 - ops.cast(mask, "float32")) * MASKED_LOGIT)[None, :]

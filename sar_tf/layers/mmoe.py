@@ -3,6 +3,8 @@
 import keras
 from keras import layers, ops
 
+from sar_tf.layers.dropout import Dropout
+
 
 @keras.saving.register_keras_serializable("sar_tf")
 class MixtureOfExperts(layers.Layer):
@@ -59,7 +61,7 @@ class MixtureOfExperts(layers.Layer):
         self.units = units
         self.dropout_rate = dropout
         self.head = head
-        self.dropout = layers.Dropout(dropout, name="dropout", dtype=self.dtype_policy)
+        self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
 
     def build(self, candidates_shape, context_shape):
         width = candidates_shape[-1] + context_shape[-1]
@@ -162,7 +164,7 @@ class PredictionNetwork(layers.Layer):
         super().__init__(**kwargs)
         self.units = tuple(units)
         self.dropout_rate = dropout
-        self.dropout = layers.Dropout(dropout, name="dropout", dtype=self.dtype_policy)
+        self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
         self.hidden = [
             self._dense(size, "relu", f"dense_{i}") for i, size in enumerate(self.units)
         ]

@@ -43,9 +43,9 @@ class Model(keras.Model):
 
     A subclass sets `tasks` and implements
 
-    - `logits(task, inputs, training)`: scores of the candidates before the
-      sigmoid, shape `(B, C)`, positive first;
-    - `losses_of(task, inputs)`: the losses of one task in training, by name.
+    - `forward(batch, training)`: for each task of the batch, the candidates'
+      logits `(B, C)`, positive first, and a dict of the task's losses beside
+      the click loss (empty unless training);
     - `set_feature_tables(tables)` where it looks features up.
 
     Its hyperparameters are the keyword-only arguments of its constructor.
@@ -88,23 +88,20 @@ class Model(keras.Model):
 
     def score(self, task, inputs):
         """Scores of a task's candidates after the sigmoid: `(B, C)`."""
-        logits = self.logits(task, inputs, training=False)
-        return ops.sigmoid(ops.cast(logits, "float32"))
+        return self({task: inputs}, training=False)[task]["scores"]
+
+    def losses_of(self, task, inputs):
+        """The losses of a task's batch in training: `{loss name: scalar}`."""
+        return self({task: inputs}, training=True)[task]
 
     def call(self, batch, training=False):
+        batch = {task: batch[task] for task in self.tasks if task in batch}
         outputs = {}
-        for task in self.tasks:
-            if task not in batch:
-                continue
-            if training:
-                outputs[task] = self.losses_of(task, batch[task])
-            else:
-                logits = self.logits(task, batch[task], training=False)
-                logits = ops.cast(logits, "float32")
-                outputs[task] = {
-                    "scores": ops.sigmoid(logits),
-                    "click_loss": click_loss(logits),
-                }
+        for task, (logits, losses) in self.forward(batch, training).items():
+            logits = ops.cast(logits, "float32")
+            outputs[task] = {"click_loss": click_loss(logits), **losses}
+            if not training:
+                outputs[task]["scores"] = ops.sigmoid(logits)
         return outputs
 
     def compute_loss(
@@ -121,25 +118,20 @@ class Model(keras.Model):
         return total
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """Updates the ranking metrics where `y_pred` holds scores."""
+        """The mean of each loss; where `y_pred` holds scores, the ranking too."""
+        results = {"loss": self._loss_tracker.result()}
         for task, outputs in y_pred.items():
+            for name, tracker in self.loss_trackers[task].items():
+                if name in outputs:
+                    results[tracker.name] = tracker.result()
             if "scores" in outputs and task in self.ranking_metrics:
                 self.ranking_metrics[task].update_state(outputs["scores"])
-        return self.get_metrics_result()
-
-    def get_metrics_result(self):
-        """Means of the losses and ranking metrics that saw any batch."""
-        results = {}
-        for metric in self.metrics:
-            result = metric.result()
-            if isinstance(result, dict):
-                results.update(result)
-            else:
-                results[metric.name] = result
+                results.update(self.ranking_metrics[task].result())
         return results
 
     def build_on(self, batch):
         """Creates all variables by one call on a batch of any size."""
+        self.built = True  # else Keras traces the call once more, symbolically
         self(batch, training=True)
         return self
 
@@ -167,20 +159,30 @@ def click_loss(logits):
     return total / ops.maximum(count, 1.0)
 
 
+def concatenate_rows(parts):
+    """Puts the rows of several dicts of arrays, alike in keys, into one."""
+    if len(parts) == 1:
+        return parts[0]
+    return keras.tree.map_structure(lambda *x: ops.concatenate(x, axis=0), *parts)
+
+
 def split_rows(x, history):
-    """Cuts the rows of `x` into those of each group of histories.
+    """Cuts rows into those of each of several groups of histories.
 
     Args:
-        x: `(B, ...)`, in the order of the batch.
-        history: the groups of the batch, one after another.
+        x: an array `(B, ...)`, or a structure of such.
+        history: the groups, one after another.
 
     Returns:
-        A list of arrays, one a group.
+        A list of as many arrays or structures.
     """
+    if len(history) == 1:
+        return [x]
     parts, start = [], 0
     for group in history:
         end = start + ops.shape(group["rec_items"])[0]
-        parts.append(x[start:end])
+        rows = slice(start, end)
+        parts.append(keras.tree.map_structure(lambda array, rows=rows: array[rows], x))
         start = end
     return parts
 

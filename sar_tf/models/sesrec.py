@@ -1,8 +1,8 @@
 """SESRec: recommendation with similar and dissimilar search interests."""
 
-from keras import initializers, layers, ops
+from keras import layers, ops
 
-from sar_tf.layers.attention import TargetAttention, TransitionEncoder
+from sar_tf.layers.attention import TransitionEncoder
 from sar_tf.layers.co_attention import CoAttention
 from sar_tf.layers.contrast import QueryItemContrast, clicked_pairs
 from sar_tf.layers.embeddings import (
@@ -16,6 +16,7 @@ from sar_tf.layers.interest_contrast import (
     split_interests,
 )
 from sar_tf.layers.mmoe import PredictionNetwork
+from sar_tf.layers.target_attention import TargetAttention
 from sar_tf.models import base
 
 # Rows of Table 3: each is the one before and one module more.
@@ -184,10 +185,7 @@ class SESRec(base.Model):
             for scenario in ("rec", "search")
         }
         self.target_attention = {
-            scenario: TargetAttention(
-                initializers.RandomNormal(stddev=1.0),
-                name=f"{scenario}_target_attention",
-            )
+            scenario: TargetAttention(name=f"{scenario}_target_attention")
             for scenario in ("rec", "search")
         }
 
@@ -265,7 +263,7 @@ class SESRec(base.Model):
             )
         return {"weights": weights, "similar": similar, "dissimilar": dissimilar}
 
-    def _forward(self, inputs, training):
+    def _logits(self, inputs, training):
         """Logits `(B, C)`, and the encoded groups of the batch's histories."""
         candidates = self.encode_items(inputs["candidates"])
         groups = [self.encode_history(h, training) for h in inputs["history"]]
@@ -290,24 +288,30 @@ class SESRec(base.Model):
             interests += [attention(encoded, candidates, mask) for mask in masks]
         return ops.concatenate(interests, axis=-1)
 
-    def logits(self, task, inputs, training=False):
-        return self._forward(inputs, training)[0]
-
-    def losses_of(self, task, inputs):
-        logits, groups = self._forward(inputs, training=True)
-        losses = {"click_loss": base.click_loss(logits)}
-        if "query_item_loss" in self.loss_weights[task]:
+    def forward(self, batch, training=False):
+        inputs = batch["rec"]
+        logits, groups = self._logits(inputs, training)
+        losses = {}
+        if training and "query_item_loss" in self.loss_weights["rec"]:
             losses["query_item_loss"] = self._query_item_loss(inputs, groups)
-        if "contrast_loss" in self.loss_weights[task]:
+        if training and "contrast_loss" in self.loss_weights["rec"]:
             losses["contrast_loss"] = self._contrast_loss(groups)
-        return losses
+        return {"rec": (logits, losses)}
 
     def _query_item_loss(self, inputs, groups):
         """L_ali (Eq. 6 to 8)."""
-        pairs = clicked_pairs(
-            (group["queries"], group["clicked"], group["clicked_mask"])
-            for group in groups
-        )
+        if "pairs" in inputs:
+            pairs = inputs["pairs"]
+            pairs = (
+                self.query_encoder(pairs["query_words"], pairs["queries"]),
+                self.encode_items(pairs["items"]),
+                pairs["counts"],
+            )
+        else:
+            pairs = clicked_pairs(
+                (group["queries"], group["clicked"], group["clicked_mask"])
+                for group in groups
+            )
         return self.query_item_contrast(
             *pairs,
             self.encode_items(inputs["sampled_items"]),

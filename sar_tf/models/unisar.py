@@ -2,11 +2,7 @@
 
 from keras import layers, ops
 
-from sar_tf.layers.attention import (
-    TargetAttention,
-    TransitionEncoder,
-    TransitionFusion,
-)
+from sar_tf.layers.attention import TransitionEncoder, TransitionFusion
 from sar_tf.layers.contrast import (
     QueryItemContrast,
     TransitionAlignment,
@@ -19,6 +15,7 @@ from sar_tf.layers.embeddings import (
     search_behavior,
 )
 from sar_tf.layers.mmoe import MixtureOfExperts, PredictionNetwork
+from sar_tf.layers.target_attention import TargetAttention
 from sar_tf.models import base
 
 
@@ -204,11 +201,10 @@ class UniSAR(base.Model):
         masks = {"rec": history["rec_items"] > 0, "search": history["search_mask"]}
         queries = self.query_encoder(history["search_words"])
         clicked = self.encode_items(history["clicked_items"])
+        clicked_mask = history["clicked_items"] > 0
         behaviors = {
             "rec": self.encode_items(history["rec_items"]),
-            "search": search_behavior(
-                queries, clicked, history["clicked_items"] > 0, masks["search"]
-            ),
+            "search": search_behavior(queries, clicked, clicked_mask, masks["search"]),
         }
         same = self._same_scenario(behaviors, masks, training)
         cross = self._cross_scenario(behaviors, masks, history, training)
@@ -228,6 +224,7 @@ class UniSAR(base.Model):
             "views": views,
             "queries": queries,
             "clicked": clicked,
+            "clicked_mask": clicked_mask,
         }
 
     def _same_scenario(self, behaviors, masks, training):
@@ -255,24 +252,46 @@ class UniSAR(base.Model):
             )
         return {"rec": rec, "search": search}
 
-    def _forward(self, task, inputs, training):
-        """Logits `(B, C)`, and the encoded groups of the batch's histories."""
+    def forward(self, batch, training=False):
+        groups = self._encode_histories(batch, training)
+        outputs = {}
+        for task, inputs in batch.items():
+            logits = self._logits(task, inputs, groups[task], training)
+            losses = {}
+            if training:
+                losses["query_item_loss"] = self._query_item_loss(inputs, groups[task])
+                losses["transition_loss"] = self._transition_loss(groups[task])
+            outputs[task] = logits, losses
+        return outputs
+
+    def _encode_histories(self, batch, training):
+        """`encode_history` of each group: `{task: [encoded group, …]}`.
+
+        Groups of the same place are of like length in all tasks; they are
+        encoded together, which makes fewer and larger operations.
+        """
+        encoded = {task: [] for task in batch}
+        histories = (inputs["history"] for inputs in batch.values())
+        for parts in zip(*histories, strict=True):
+            group = self.encode_history(base.concatenate_rows(parts), training)
+            for task, part in zip(batch, base.split_rows(group, parts), strict=True):
+                encoded[task].append(part)
+        return encoded
+
+    def _logits(self, task, inputs, groups, training):
+        """Logits of a task's candidates (Eq. 8 and 9): `(B, C)`."""
         candidates = self.encode_items(inputs["candidates"])
-        groups = [self.encode_history(h, training) for h in inputs["history"]]
-        interests = []
         parts = base.split_rows(candidates, inputs["history"])
-        for group, items in zip(groups, parts, strict=True):
-            interests.append(
+        interests = [
+            ops.concatenate(
                 [
-                    self.target_attention[s](
-                        group["fused"][s], items, group["masks"][s]
-                    )
-                    for s in ("rec", "search")
-                ]
+                    attention(group["fused"][scenario], items, group["masks"][scenario])
+                    for group, items in zip(groups, parts, strict=True)
+                ],
+                axis=0,
             )
-        rec_interest, search_interest = (
-            ops.concatenate(parts, axis=0) for parts in zip(*interests, strict=True)
-        )
+            for scenario, attention in self.target_attention.items()
+        ]
         user = self.user_encoder(inputs["user"])
         if task == "search":
             query = self.query_encoder(inputs["query_words"])
@@ -281,31 +300,28 @@ class UniSAR(base.Model):
                 ops.cast(self.rec_query, user.dtype), ops.shape(user)
             )
         mix = self.experts(
-            ops.concatenate([rec_interest, search_interest, candidates], axis=-1),
+            ops.concatenate([*interests, candidates], axis=-1),
             ops.concatenate([user, query], axis=-1),
             task=task,
             training=training,
         )
         if not self.prediction:  # the experts' scores are the prediction
-            return ops.squeeze(mix, axis=-1), groups
-        return self.prediction[task](mix, training=training), groups
-
-    def logits(self, task, inputs, training=False):
-        return self._forward(task, inputs, training)[0]
-
-    def losses_of(self, task, inputs):
-        logits, groups = self._forward(task, inputs, training=True)
-        return {
-            "click_loss": base.click_loss(logits),
-            "query_item_loss": self._query_item_loss(inputs, groups),
-            "transition_loss": self._transition_loss(groups),
-        }
+            return ops.squeeze(mix, axis=-1)
+        return self.prediction[task](mix, training=training)
 
     def _query_item_loss(self, inputs, groups):
-        pairs = clicked_pairs(
-            (group["queries"], group["clicked"], history["clicked_items"] > 0)
-            for group, history in zip(groups, inputs["history"], strict=True)
-        )
+        """L_Rel (Eq. 2)."""
+        if "pairs" in inputs:
+            pairs = (
+                self.query_encoder(inputs["pairs"]["query_words"]),
+                self.encode_items(inputs["pairs"]["items"]),
+                inputs["pairs"]["counts"],
+            )
+        else:
+            pairs = clicked_pairs(
+                (group["queries"], group["clicked"], group["clicked_mask"])
+                for group in groups
+            )
         return self.query_item_contrast(
             *pairs,
             self.encode_items(inputs["sampled_items"]),

@@ -1,0 +1,53 @@
+"""Target attention: a candidate's view of a history."""
+
+import keras
+from keras import layers, ops
+
+from sar_tf.layers.attention import key_mask_bias
+
+
+@keras.saving.register_keras_serializable("sar_tf")
+class TargetAttention(layers.Layer):
+    """A candidate's view of a history (Eq. 8).
+
+    `v = V^T softmax(V W e_i)`, the softmax over the slots of `mask`; zero
+    where the mask is empty. What does not depend on the candidate, `V W`, is
+    computed once a history.
+
+    Call arguments:
+        history: `(B, N, D)`, the fused transitions V.
+        candidates: `(B, C, D)`, embeddings e_i.
+        mask: bool `(B, N)`.
+
+    Returns:
+        `(B, C, D)`.
+
+    Reference:
+        [Shi et al., 2024](https://doi.org/10.1145/3626772.3657811)
+    """
+
+    def build(self, history_shape, candidates_shape=None, mask_shape=None):
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(history_shape[-1], candidates_shape[-1]),
+            initializer=_leading_axis_glorot(history_shape[-1]),
+        )
+
+    def call(self, history, candidates, mask):
+        keys = ops.matmul(history, self.kernel)
+        logits = ops.matmul(candidates, ops.swapaxes(keys, -1, -2))
+        logits = ops.cast(logits, "float32") + key_mask_bias(mask)[:, 0]
+        weights = ops.cast(ops.softmax(logits, axis=-1), history.dtype)
+        values = history * ops.expand_dims(ops.cast(mask, history.dtype), -1)
+        return ops.matmul(weights, values)
+
+    def compute_output_shape(self, history_shape, candidates_shape, mask_shape=None):
+        return (*candidates_shape[:-1], history_shape[-1])
+
+
+def _leading_axis_glorot(width):
+    """Glorot-normal of a `(1, D, D)` weight, which is what the official is.
+
+    PyTorch counts such a weight's fans as D * D and D, not D and D.
+    """
+    return keras.initializers.RandomNormal(stddev=(2 / (width * width + width)) ** 0.5)
