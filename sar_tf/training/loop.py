@@ -11,8 +11,6 @@ def compile_model(model, learning_rate, l2):
     """Gives a model its optimizer."""
     # XLA would compile again for each of the many shapes of grouped histories.
     model.compile(AdamL2(learning_rate=learning_rate, l2=l2), jit_compile=False)
-    # Without its variables the first training step would be traced twice.
-    model.optimizer.build(model.trainable_variables)
     # Else the first step makes the optimizer's variables and must be traced twice.
     model.optimizer.build(model.trainable_variables)
 
