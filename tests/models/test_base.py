@@ -7,6 +7,7 @@ from batches import SPEC, group, random_histories
 from layer_weights import numpy
 
 from sar_tf import models
+from sar_tf.metrics.ranking import RankingMetrics
 from sar_tf.models import base
 
 
@@ -79,10 +80,12 @@ def test_losses_are_weighted_by_task_and_averaged_over_batches():
 
 def test_ranking_metrics_see_the_scores():
     model = Given()
-    model.ranking_metrics = {"rec": keras.metrics.Mean(name="rec_mean_score")}
-    outputs = model({"rec": {"logits": logits([0.8, 0.1], [0.4, 0.3])}})
+    model.compile()
+    model.ranking_metrics = {"rec": RankingMetrics(name="rec")}
+    outputs = model({"rec": {"logits": logits([0.8, 0.1], [0.3, 0.4])}})
     results = model.compute_metrics(None, None, outputs)
-    assert float(results["rec_mean_score"]) == pytest.approx(0.4)
+    assert float(results["rec_HR@1"]) == pytest.approx(1 / 2)
+    assert float(results["rec_MRR"]) == pytest.approx(3 / 4)
 
 
 def test_config_round_trip():
