@@ -1,3 +1,4 @@
+import collections
 import dataclasses
 import itertools
 
@@ -159,22 +160,53 @@ def test_shapes_and_types(pipeline, epoch):
         assert ("query" in inputs) == (task == "search")
         assert sum(len(group["rec_items"]) for group in inputs["history"]) == size
         for array in tf.nest.flatten(inputs):
-            assert array.dtype in (np.int32, bool)
+            if array is inputs["pairs"]["counts"]:
+                assert array.dtype == np.float32
+            else:
+                assert array.dtype in (np.int32, bool)
         group = inputs["history"][-1]
         assert group["clicked_items"].shape[2] == info.max_clicked_items
         assert group["search_words"].shape[2] == info.max_query_words
 
 
-def test_groups_are_as_wide_as_their_longest_history(epoch):
-    longest = 0
-    for group in epoch[0]["rec"]["history"]:
-        recs = (group["rec_items"] > 0).sum(1)
-        searches = group["search_mask"].sum(1)
-        assert group["rec_items"].shape[1] == max(recs.max(), 1)
-        assert group["search_queries"].shape[1] == max(searches.max(), 1)
-        lengths = np.maximum(recs, searches)
-        assert longest <= lengths.min() and (np.diff(lengths) >= 0).all()
-        longest = lengths.max()
+def test_groups_of_both_tasks_are_as_wide_as_their_longest_history(epoch):
+    tasks = epoch[0].values()
+    for place in range(len(epoch[0]["rec"]["history"])):
+        groups = [inputs["history"][place] for inputs in tasks]
+        recs = [(group["rec_items"] > 0).sum(1) for group in groups]
+        searches = [group["search_mask"].sum(1) for group in groups]
+        for group in groups:
+            assert group["rec_items"].shape[1] == max(np.concatenate(recs).max(), 1)
+            widest = max(np.concatenate(searches).max(), 1)
+            assert group["search_queries"].shape[1] == widest
+
+
+def test_rows_are_sorted_by_history_length(epoch):
+    for inputs in epoch[0].values():
+        lengths = [
+            np.maximum((group["rec_items"] > 0).sum(1), group["search_mask"].sum(1))
+            for group in inputs["history"]
+        ]
+        assert (np.diff(np.concatenate(lengths)) >= 0).all()
+
+
+def test_pairs_are_the_clicks_of_the_histories_counted(pipeline, epoch):
+    for inputs in epoch[0].values():
+        expected = collections.Counter(
+            (query, item)
+            for group in inputs["history"]
+            for queries, clicked in zip(
+                group["search_queries"], group["clicked_items"], strict=True
+            )
+            for query, items in zip(queries, clicked, strict=True)
+            for item in items[items > 0]
+        )
+        pairs = inputs["pairs"]
+        found = zip(pairs["queries"], pairs["items"], strict=True)
+        assert dict(zip(found, pairs["counts"], strict=True)) == expected
+        np.testing.assert_array_equal(
+            pairs["query_words"], pipeline.query_words.numpy()[pairs["queries"]]
+        )
 
 
 def test_one_group_keeps_order_and_full_width(pipeline, epoch):
@@ -258,7 +290,10 @@ def test_task_with_fewer_targets_than_steps_or_none(tmp_path):
     assert empty["candidates"].shape == (0, 5)
     assert empty["query_words"].shape == (0, 1)
     assert [len(group["rec_items"]) for group in empty["history"]] == [0] * 4
-    assert all(group["rec_items"].shape[1] == 1 for group in empty["history"])
+    for group, other in zip(
+        empty["history"], batches[0]["rec"]["history"], strict=True
+    ):
+        assert group["rec_items"].shape[1] == other["rec_items"].shape[1]
     (validation,) = to_numpy(pipeline.evaluate("validation"))
     assert len(validation["rec"]["user"]) == 2
     assert validation["search"]["candidates"].shape == (0, 100)
