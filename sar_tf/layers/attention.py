@@ -21,11 +21,12 @@ def key_mask_bias(mask):
 
 @keras.saving.register_keras_serializable("sar_tf")
 class MaskedAttention(layers.Layer):
-    """Multi-head attention that gives zeros where every key is masked.
+    """Multi-head attention whose context is zero where every key is masked.
 
     `softmax(Q K^T / sqrt(D / h)) V` for each of the h heads, concatenated and
-    projected. Masked keys have weight exactly 0. Keras' own
-    `MultiHeadAttention` averages all keys where none is left.
+    projected. Masked keys have weight exactly 0; where none is left, what is
+    projected is zero, so that the result is the projection's bias. (Keras' own
+    `MultiHeadAttention` averages all keys there, the official code gives NaN.)
 
     Args:
         num_heads: heads h, a divisor of the width D.
@@ -38,6 +39,11 @@ class MaskedAttention(layers.Layer):
 
     Returns:
         `(B, Nq, D)`.
+
+    Example:
+
+    >>> attention = MaskedAttention(num_heads=2)
+    >>> update = attention(recommendations, searches, search_mask)
 
     Reference:
         [Vaswani et al., 2017](https://arxiv.org/abs/1706.03762)
@@ -197,7 +203,9 @@ class TransitionEncoder(_Sublayers):
     the mixed history, whose matrix M lets a behavior attend only to those of
     the other type, is this layer called twice with the same weights: the
     recommendation slots with the search slots as context (s2r), and the
-    reverse (r2s). So nothing is computed for the masked half.
+    reverse (r2s). So nothing is computed for the masked half. A pair that M
+    masks has weight 0, as the paper's text says, not the logit 0 that its
+    Hadamard product would give.
 
     Args:
         num_heads: attention heads.
@@ -251,8 +259,8 @@ class TransitionFusion(_Sublayers):
     sequence asks, the self-attended same-scenario sequence answers.
 
     Args:
-        num_heads, dropout, epsilon: as in `TransitionEncoder`, and so are its
-            `inner_dropout` and `negative_slope`.
+        num_heads, dropout, epsilon, inner_dropout, negative_slope: as in
+            `TransitionEncoder`.
         variant: "reference" or "paper".
 
     Call arguments:
@@ -262,6 +270,11 @@ class TransitionFusion(_Sublayers):
 
     Returns:
         `(B, N, D)`.
+
+    Example:
+
+    >>> fusion = TransitionFusion(num_heads=2)
+    >>> fused = fusion(r2r, s2r, rec_mask)
 
     Reference:
         [Shi et al., 2024](https://doi.org/10.1145/3626772.3657811)

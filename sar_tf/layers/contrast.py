@@ -122,7 +122,9 @@ class QueryItemContrast(_Contrast):
 
     and the same with the roles swapped (`sim(i, q)` among sampled queries),
     with `sim(a, b) = tanh(a W b^T)`; W and tau are shared and learned. The
-    result is half of the sum of both means over the pairs.
+    result is half of the sum of both means over the pairs. (Eq. 2 as printed
+    sums over the pairs and leaves the pair out of its denominator; without a
+    lower bound, that could not be minimised with a learned tau.)
 
     Args:
         temperature: tau at the start.
@@ -177,8 +179,10 @@ class TransitionAlignment(_Contrast):
     `paper`: a view's negatives are the B - 1 views of the other kind; the two
     directions are summed, each a mean over the B histories.
 
-    Histories of no behavior in the scenario have no transitions: they are
-    neither anchors nor negatives.
+    Either way the other view is in the denominator too, which Eq. 5 as printed
+    leaves out. Histories of no behavior in the scenario have no transitions:
+    they are neither anchors nor negatives. One that only lacks the other
+    scenario stays.
 
     Args:
         temperature: tau at the start.

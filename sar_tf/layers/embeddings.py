@@ -23,8 +23,8 @@ class QueryEncoder(layers.Layer):
     """Encodes a query, or a caption, by its words.
 
     `e_q = tanh(W mean(e_w1, …, e_w|q|) + b)`: the mean runs over the words
-    that are not 0, and is 0 for a query of no words (UniSAR, section 4.1.1;
-    the dense layer is the official code's).
+    that are not 0; for a query of no words it is 0, and `e_q = tanh(b)`
+    (UniSAR, section 4.1.1; the dense layer is the official code's).
 
     Args:
         num_words: highest word id.
@@ -171,13 +171,15 @@ class FeatureEncoder(layers.Layer):
                 self.features.items(), self.feature_dims, strict=True
             )
         ]
-        self.dense = units and layers.Dense(
-            units,
-            activation,
-            kernel_initializer="glorot_normal",
-            name="dense",
-            dtype=self.dtype_policy,
-        )
+        self.dense = None
+        if units is not None:
+            self.dense = layers.Dense(
+                units,
+                activation,
+                kernel_initializer="glorot_normal",
+                name="dense",
+                dtype=self.dtype_policy,
+            )
 
     def _embedding(self, name, num, width):
         return layers.Embedding(

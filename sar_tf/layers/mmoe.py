@@ -17,9 +17,11 @@ class MixtureOfExperts(layers.Layer):
     what does not; the second part's share of the first layer is computed once
     a target, not once a candidate.
 
-    With `head="paper"` each expert ends in a score of its own (one linear unit), and
-    the mix is of these scores, as Eq. 9 has it; with `head="reference"` the
-    mix is of the experts' hidden vectors, for a tower to score.
+    The gate's bias is the official code's; Eq. 9 has none. With `head="paper"`
+    each expert (an MLP, says the paper) ends in a score of its own, one linear
+    unit, and the mix is of these scores, as Eq. 9 has it; with
+    `head="reference"` the mix is of the experts' hidden vectors, for a tower
+    to score.
 
     Args:
         tasks: names of the tasks.
