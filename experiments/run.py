@@ -26,10 +26,8 @@ def main(argv):
 
 def parse_flags(argv):
     """Parses the command line; the flags of the run named in it come first."""
-    from experiments.flags import define
     from sar_tf.training.run_directory import RunDirectory
 
-    define()
     try:
         remaining = flags.FLAGS(argv)
         goes_on = flags.FLAGS.mode != "train" or flags.FLAGS.resume
@@ -45,5 +43,8 @@ def parse_flags(argv):
 
 if __name__ == "__main__":
     import_tensorflow()  # before anything else imports it, with all its chatter
+    from experiments.flags import define
+
+    define()
     logging.set_verbosity(logging.WARNING)
     app.run(main, flags_parser=parse_flags)

@@ -15,7 +15,7 @@ from sar_tf.data.pipeline import BatchPipeline
 from sar_tf.serving.export import export
 from sar_tf.training import checkpoint, loop
 from sar_tf.training.baselines import evaluate_baselines
-from sar_tf.training.build import build_model
+from sar_tf.training.build import ModelError, build_model
 from sar_tf.training.callbacks import TrainingError
 from sar_tf.training.run_directory import RunDirectory, RunDirectoryError
 
@@ -25,6 +25,7 @@ USER_ERRORS = (
     DatasetError,
     flags.FlagError,
     job.UserError,
+    ModelError,
     OSError,
     RunDirectoryError,
     TrainingError,
@@ -39,10 +40,7 @@ def run(arguments):
     dataset = _open_dataset()
     keras.utils.set_random_seed(FLAGS.seed)
     pipeline = _pipeline(dataset)
-    try:
-        model = build_model(FLAGS.model, pipeline, flags.hyperparameters())
-    except ValueError as error:
-        raise flags.FlagError(f"--model={FLAGS.model}: {error}") from error
+    model = build_model(FLAGS.model, pipeline, flags.hyperparameters())
     print(
         f"{FLAGS.model}: {model.count_params():,} weights; {dataset.info.name}: "
         f"{dataset.info.num_users:,} users, {dataset.info.num_items:,} items, "
@@ -54,11 +52,15 @@ def run(arguments):
     if FLAGS.mode == "train":
         _train(model, pipeline, evaluation, run_dir)
     epoch = checkpoint.load(run_dir.best, model)["epoch"]
+    results = None
+    if FLAGS.mode in ("train", "evaluate"):
+        results = _evaluate(model, evaluation, run_dir, epoch)
     if FLAGS.mode in ("train", "export"):
         export(model, run_dir.saved_model)
-        print(f"exported epoch {epoch} to {run_dir.saved_model}", flush=True)
-    if FLAGS.mode in ("train", "evaluate"):
-        _evaluate(model, evaluation, run_dir, epoch)
+        print(f"exported epoch {epoch} to {run_dir.saved_model}")
+    if results:
+        print(f"\nTest, after epoch {epoch} (the best on validation):")
+        print(metrics_table(results), flush=True)
 
 
 def _checked_run_dir():
@@ -149,7 +151,7 @@ def _train(model, pipeline, evaluation, run_dir):
 
 
 def _evaluate(model, evaluation, run_dir, epoch):
-    """Writes metrics.json and prints the table of the test metrics."""
+    """Writes metrics.json; returns {ranker: its test metrics}."""
     metrics = {
         split: loop.evaluate(model, evaluation.evaluate(split), verbose=_verbose())
         for split in ("validation", "test")
@@ -158,13 +160,8 @@ def _evaluate(model, evaluation, run_dir, epoch):
         evaluation.evaluate("test"), evaluation.dataset.popularity(), FLAGS.seed
     )
     run_dir.write_metrics({**metrics, "epoch": epoch, "baselines": baselines})
-    print(f"\nTest, after epoch {epoch} (the best on validation):")
-    print(
-        metrics_table(
-            {
-                FLAGS.model: metrics["test"],
-                "most popular": baselines["most_popular"],
-                "random": baselines["random"],
-            }
-        )
-    )
+    return {
+        FLAGS.model: metrics["test"],
+        "most popular": baselines["most_popular"],
+        "random": baselines["random"],
+    }

@@ -8,11 +8,15 @@ from sar_tf.metrics.ranking import RankingMetrics
 _BUILD_ROWS = 16  # Rows of the batch whose shapes the weights are created from.
 
 
+class ModelError(ValueError):
+    """A model cannot be had with these settings for this dataset; says why."""
+
+
 def data_spec(pipeline):
     """The `models.DataSpec` of a `BatchPipeline`'s dataset and histories.
 
     Raises:
-        ValueError: The dataset has a feature that models cannot take.
+        ModelError: The dataset has a feature that models cannot take.
     """
     info = pipeline.dataset.info
     categorical = {
@@ -26,7 +30,7 @@ def data_spec(pipeline):
     for owner, features in info.features.items():
         texts = sorted(set(features) - set(categorical[owner]))
         if texts != (["caption"] if owner == "item" and texts else []):
-            raise ValueError(
+            raise ModelError(
                 f"{pipeline.dataset.dataset_dir}: models take one feature made of "
                 f"words, an item's caption, but a feature of {owner} is {texts}"
             )
@@ -56,9 +60,13 @@ def build_model(name, pipeline, hyperparameters):
         hyperparameters: {name: value} of those that are not the model's own default.
 
     Raises:
-        ValueError: A hyperparameter or feature that the model cannot take.
+        ModelError: A hyperparameter or feature that the model cannot take.
     """
-    model = models.get(name)(data_spec(pipeline), **hyperparameters)
+    spec = data_spec(pipeline)
+    try:
+        model = models.get(name)(spec, **hyperparameters)
+    except ValueError as error:
+        raise ModelError(f"model {name}: {error}") from error
     for task in model.tasks:
         model.ranking_metrics[task] = RankingMetrics(name=task)
     small = dataclasses.replace(pipeline, batch_size=_BUILD_ROWS)

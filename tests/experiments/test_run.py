@@ -1,0 +1,224 @@
+import csv
+import json
+import re
+
+import h5py
+import numpy as np
+import pytest
+
+from sar_tf.metrics.ranking import CUTOFFS
+
+UNISAR = ("--model=unisar", "--embedding_dim=8", "--hidden_dim=8")
+# One task and a small graph: what many runs are compared with.
+SESREC = ("--model=sesrec", "--ablation=base", "--learning_rate=0.01", "--epochs=3")
+
+
+@pytest.fixture(scope="module")
+def unisar(run_process, small_flags, tmp_path_factory):
+    """A run of UniSAR in a process of its own: its folder and what it printed."""
+    folder = tmp_path_factory.mktemp("runs") / "unisar"
+    run_dir = f"--run_dir={folder}"
+    process = run_process(*small_flags, *UNISAR, "--epochs=2", run_dir)
+    assert process.returncode == 0, process.stderr
+    return folder, process.stdout, process.stderr
+
+
+@pytest.fixture(scope="module")
+def sesrec(run, small_flags, tmp_path_factory):
+    """The folder of an undisturbed run of three epochs."""
+    folder = tmp_path_factory.mktemp("runs") / "sesrec"
+    run(*small_flags, *SESREC, f"--run_dir={folder}")
+    return folder
+
+
+def read_metrics(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def read_history(folder):
+    with open(folder / "history.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def assert_same_checkpoints(folder, other):
+    """The same weights, optimizer, random generators and state, bit by bit."""
+    names = []
+
+    def add_array(name, entry):
+        if isinstance(entry, h5py.Dataset):
+            names.append(name)
+
+    path = "checkpoints/last.weights.h5"
+    with h5py.File(folder / path) as file, h5py.File(other / path) as other_file:
+        file.visititems(add_array)
+        assert len(names) > 50
+        for name in names:
+            np.testing.assert_array_equal(file[name][()], other_file[name][()], name)
+        assert file.attrs["training_state"] == other_file.attrs["training_state"]
+
+
+def test_a_run_folder_stands_alone(unisar):
+    folder = unisar[0]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "checkpoints",
+        "events",
+        "flags.txt",
+        "history.csv",
+        "metrics.json",
+        "saved_model",
+    ]
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == [
+        "best.weights.h5",
+        "last.weights.h5",
+    ]
+    assert (folder / "saved_model" / "1" / "saved_model.pb").is_file()
+    assert list(folder.glob("events/*/events.out.tfevents.*"))
+
+
+def test_metrics_of_both_tasks(unisar):
+    metrics = read_metrics(unisar[0])
+    names = {f"{metric}@{k}" for metric in ("HR", "NDCG") for k in CUTOFFS} | {"MRR"}
+    for results in (metrics["test"], metrics["validation"]):
+        assert {task: set(results[task]) for task in results} == {
+            "rec": names,
+            "search": names,
+        }
+    assert metrics["epoch"] in (1, 2)
+    assert set(metrics["baselines"]) == {"most_popular", "random"}
+
+
+def test_history_has_each_loss_by_task(unisar):
+    history = read_history(unisar[0])
+    assert [row["epoch"] for row in history] == ["1", "2"]
+    for task in ("rec", "search"):
+        for loss in ("click_loss", "query_item_loss", "transition_loss"):
+            assert np.isfinite(float(history[0][f"{task}_{loss}"]))
+    assert float(history[1]["loss"]) < float(history[0]["loss"])
+    assert float(history[0]["learning_rate"]) == pytest.approx(1e-3)
+
+
+def test_validation_metrics_are_the_best_epochs(unisar):
+    metrics, history = read_metrics(unisar[0]), read_history(unisar[0])
+    best = history[metrics["epoch"] - 1]
+    assert float(best["val_NDCG@5"]) == max(float(r["val_NDCG@5"]) for r in history)
+    for task, values in metrics["validation"].items():
+        for name, value in values.items():
+            assert float(best[f"val_{task}_{name}"]) == pytest.approx(value, abs=1e-6)
+
+
+def test_the_table_is_printed_last_and_nothing_else_shouts(unisar):
+    folder, output, errors = unisar
+    lines = output.rstrip().splitlines()
+    assert lines[-1].startswith("random") and len(lines) < 20
+    value = read_metrics(folder)["test"]["search"]["HR@1"]
+    assert re.match(rf"unisar +{value:.4f} ", lines[-3])
+    assert errors == ""
+
+
+def test_evaluate_gives_the_same_metrics(run_process, unisar):
+    folder = unisar[0]
+    metrics = read_metrics(folder)
+    (folder / "metrics.json").unlink()
+    process = run_process("--mode=evaluate", f"--run_dir={folder}", "--verbose=0")
+    assert process.returncode == 0, process.stderr
+    assert read_metrics(folder) == metrics
+
+
+def test_one_task(sesrec):
+    metrics = read_metrics(sesrec)
+    assert set(metrics["test"]) == set(metrics["baselines"]["random"]) == {"rec"}
+    assert len(read_history(sesrec)) == 3
+
+
+def test_resumed_from_its_flags_equals_undisturbed(run, sesrec, tmp_path):
+    """flags.txt reproduces the run, though it is stopped after an epoch."""
+    quiet = (f"--run_dir={tmp_path / 'run'}", "--verbose=0")
+    run(f"--flagfile={sesrec / 'flags.txt'}", "--epochs=1", *quiet)
+    run("--resume", "--epochs=3", *quiet)
+    assert_same_checkpoints(tmp_path / "run", sesrec)
+    assert read_history(tmp_path / "run") == read_history(sesrec)
+    assert read_metrics(tmp_path / "run") == read_metrics(sesrec)
+    flags_text = (tmp_path / "run" / "flags.txt").read_text()
+    assert flags_text == (sesrec / "flags.txt").read_text()
+
+
+def test_resuming_a_finished_run_changes_nothing(run, sesrec):
+    metrics, history = read_metrics(sesrec), read_history(sesrec)
+    run("--resume", f"--run_dir={sesrec}")
+    assert read_metrics(sesrec) == metrics
+    assert read_history(sesrec) == history
+
+
+def test_export_again(run, sesrec):
+    saved_model = sesrec / "saved_model" / "1" / "saved_model.pb"
+    saved_model.write_bytes(b"")
+    run("--mode=export", f"--run_dir={sesrec}")
+    assert saved_model.stat().st_size > 0
+    assert [path.name for path in (sesrec / "saved_model").iterdir()] == ["1"]
+
+
+def error_of(run, *arguments):
+    with pytest.raises(SystemExit) as raised:
+        run(*arguments)
+    message = str(raised.value.code)
+    assert message.startswith("run.py: ") and "\n" not in message
+    return message
+
+
+def test_a_run_is_not_overwritten(run, small_flags, sesrec):
+    flags_text = (sesrec / "flags.txt").read_text()
+    message = error_of(run, *small_flags, *SESREC, f"--run_dir={sesrec}")
+    assert "already holds a run" in message
+    assert (sesrec / "flags.txt").read_text() == flags_text
+
+
+def test_resuming_with_another_setting(run, sesrec):
+    run_dir = f"--run_dir={sesrec}"
+    message = error_of(run, "--resume", "--learning_rate=0.5", run_dir)
+    assert "--learning_rate is not what the run was started with" in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--run_dir=new"], "--dataset_dir is missing"),
+        (["--dataset_dir=none"], "--run_dir is missing"),
+        (["--dataset_dir=none", "--run_dir=new"], "none: no such folder"),
+        (["--learning_rat=1"], "Unknown command line flag 'learning_rat'"),
+        (["--batch_size=many"], "flag --batch_size=many"),
+        (["--batch_size=0"], "flag --batch_size=0"),
+        (["--model=none"], "flag --model=none"),
+        (["--mode=fly"], "flag --mode=fly"),
+        (["--flagfile=none.flags"], "none.flags"),
+        (["--mode=evaluate", "--run_dir=new"], "new holds no run"),
+        (["--run_dir=new", "word"], "'word' is no flag"),
+    ],
+)
+def test_a_bad_flag_is_one_line(run, tmp_path, monkeypatch, arguments, expected):
+    monkeypatch.chdir(tmp_path)
+    assert expected in error_of(run, *arguments)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("argument", "expected"),
+    [
+        ("--hidden_dim=32", "--hidden_dim: the model sesrec has no such setting"),
+        ("--dropout=2", "model sesrec: "),
+        ("--prediction_units=200,wide", "give whole numbers, separated by commas"),
+    ],
+)
+def test_a_bad_hyperparameter_is_one_line(
+    run, small_flags, tmp_path, argument, expected
+):
+    run_dir = f"--run_dir={tmp_path / 'run'}"
+    assert expected in error_of(run, *small_flags, *SESREC, argument, run_dir)
+    assert not list(tmp_path.iterdir())
+
+
+def test_errors_leave_the_process_without_a_traceback(run_process):
+    process = run_process("--run_dir=none", "--dataset_dir=none")
+    assert process.returncode == 1
+    assert process.stdout == ""
+    assert re.match(r"run\.py: \S+none: no such folder; ", process.stderr)
+    assert len(process.stderr.splitlines()) == 1
