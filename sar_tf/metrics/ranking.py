@@ -53,9 +53,10 @@ class RankingMetrics(keras.metrics.Metric):
             scores: [B, C], the positive candidate's score first.
         """
         scores = ops.convert_to_tensor(scores)
-        behind = ops.less(scores[:, 1:], scores[:, :1])
-        not_behind = ops.cast(ops.logical_not(behind), "int32")
-        rank = 1 + ops.sum(not_behind, axis=-1)
+        # Those behind are counted, not those at or above the positive: in a graph,
+        # TensorFlow makes `>=` of `not <`, and NaN would count for the model.
+        behind = ops.cast(ops.less(scores, scores[:, :1]), "int32")
+        rank = ops.shape(scores)[1] - ops.sum(behind, axis=-1)
         self.rank_counts.assign_add(
             ops.sum(ops.one_hot(rank - 1, CUTOFFS[-1], dtype="int32"), axis=0)
         )

@@ -98,29 +98,40 @@ def test_four_million_targets_stay_exact():
     assert float(metrics.result()["rec_HR@1"]) == pytest.approx(2_000_002 / 4_000_002)
 
 
-def test_in_fit_each_value_has_a_name():
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Identity()])
+class Ranker(keras.Model):
+    """Its inputs are the scores."""
 
-    class Ranker(keras.Model):
-        def __init__(self):
-            super().__init__()
-            self.ranking = RankingMetrics(name="rec")
+    def __init__(self):
+        super().__init__()
+        self.ranking = RankingMetrics(name="rec")
 
-        def call(self, inputs):
-            return model(inputs)
+    def call(self, inputs):
+        return inputs
 
-        def compute_loss(self, *args, **kwargs):
-            return keras.ops.zeros(())
+    def compute_loss(self, *args, **kwargs):
+        return keras.ops.zeros(())
 
-        def compute_metrics(self, x, y, y_pred, sample_weight=None):
-            self.ranking.update_state(y_pred)
-            return self.get_metrics_result()
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        self.ranking.update_state(y_pred)
+        return self.get_metrics_result()
 
+
+def evaluate(scores):
     ranker = Ranker()
     ranker.compile()
-    logs = ranker.evaluate(np.eye(3), batch_size=2, verbose=0, return_dict=True)
+    scores = np.asarray(scores, "float32")
+    return ranker.evaluate(scores, batch_size=2, verbose=0, return_dict=True)
+
+
+def test_in_evaluate_each_value_has_a_name():
+    logs = evaluate(np.eye(3))
     assert logs["rec_HR@1"] == pytest.approx(1 / 3)
     assert "rec_NDCG@5" in logs
+
+
+@pytest.mark.parametrize("scores", [[math.nan, 0.1], [0.5, math.nan], [math.nan] * 2])
+def test_nan_counts_against_the_model_in_a_graph_too(scores):
+    assert evaluate([scores] * 3)["rec_HR@1"] == 0
 
 
 def test_reset():
