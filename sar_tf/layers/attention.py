@@ -13,6 +13,13 @@ from sar_tf.layers.dropout import Dropout
 MASKED_LOGIT = -1e9
 
 
+def softmax(logits):
+    """Softmax over the last axis, which may have one slot: Keras warns there."""
+    if logits.shape[-1] == 1:
+        return ops.ones_like(logits)
+    return ops.softmax(logits, axis=-1)
+
+
 def key_mask_bias(mask):
     """Additive bias `(B, 1, 1, N)` in float32 that masks keys out."""
     bias = (1.0 - ops.cast(mask, "float32")) * MASKED_LOGIT
@@ -98,7 +105,7 @@ class MaskedAttention(layers.Layer):
         v = v * ops.cast(key_mask, v.dtype)[:, None, :, None]
         logits = ops.matmul(q, ops.swapaxes(k, -1, -2))
         logits = ops.cast(logits, "float32") + key_mask_bias(key_mask)
-        weights = ops.cast(ops.softmax(logits, axis=-1), v.dtype)
+        weights = ops.cast(softmax(logits), v.dtype)
         weights = self.dropout(weights, training=training)
         context = ops.transpose(ops.matmul(weights, v), (0, 2, 1, 3))
         return self.output_dense(ops.reshape(context, ops.shape(queries)))

@@ -3,7 +3,7 @@
 import keras
 from keras import layers, ops
 
-from sar_tf.layers.attention import MASKED_LOGIT
+from sar_tf.layers.attention import MASKED_LOGIT, softmax
 
 
 @keras.saving.register_keras_serializable("sar_tf")
@@ -91,4 +91,4 @@ class CoAttention(layers.Layer):
 def masked_softmax(logits, mask):
     """Softmax over the slots of `mask`, exactly 0 in the others: `(B, N)`."""
     kept = ops.cast(mask, logits.dtype)
-    return ops.softmax(logits + (1.0 - kept) * MASKED_LOGIT, axis=-1) * kept
+    return softmax(logits + (1.0 - kept) * MASKED_LOGIT) * kept

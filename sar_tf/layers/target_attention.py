@@ -3,7 +3,7 @@
 import keras
 from keras import layers, ops
 
-from sar_tf.layers.attention import key_mask_bias
+from sar_tf.layers.attention import key_mask_bias, softmax
 
 
 @keras.saving.register_keras_serializable("sar_tf")
@@ -37,7 +37,7 @@ class TargetAttention(layers.Layer):
         keys = ops.matmul(history, self.kernel)
         logits = ops.matmul(candidates, ops.swapaxes(keys, -1, -2))
         logits = ops.cast(logits, "float32") + key_mask_bias(mask)[:, 0]
-        weights = ops.cast(ops.softmax(logits, axis=-1), history.dtype)
+        weights = ops.cast(softmax(logits), history.dtype)
         values = history * ops.expand_dims(ops.cast(mask, history.dtype), -1)
         return ops.matmul(weights, values)
 
