@@ -50,6 +50,14 @@ def _define_run():
         "users (0: never).",
         lower_bound=0,
     )
+    flags.DEFINE_integer("simulate_items", 4000, "Of how many items.", lower_bound=400)
+    flags.DEFINE_float(
+        "simulate_search_share",
+        0.28,
+        "Of what share of searches; see pipelines/simulate.py.",
+        lower_bound=0.01,
+        upper_bound=0.99,
+    )
 
 
 def _define_data():

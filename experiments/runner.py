@@ -97,13 +97,17 @@ def _simulate(dataset_dir):
     dataset_dir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=dataset_dir.parent) as folder:
         logs = Path(folder) / "logs"
-        simulate.write_logs(logs, num_users=FLAGS.simulate_users, seed=FLAGS.seed)
+        sizes = {
+            "num_users": FLAGS.simulate_users,
+            "num_items": FLAGS.simulate_items,
+            "search_share": FLAGS.simulate_search_share,
+        }
+        simulate.write_logs(logs, **sizes, seed=FLAGS.seed)
         kuaisar.build_dataset(
             dataset_dir,
             input_dir=logs,
             seed=FLAGS.seed,
-            command=f"experiments/run.py --simulate_users={FLAGS.simulate_users} "
-            f"--seed={FLAGS.seed}",
+            command=f"pipelines/kuaisar.py on simulated logs, {sizes}",
         )
 
 
