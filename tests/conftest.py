@@ -29,8 +29,6 @@ def simulated_dataset(tmp_path_factory):
     from pipelines import kuaisar, simulate
 
     folder = tmp_path_factory.mktemp("simulated")
-    simulate.write_logs(
-        folder / "logs", num_users=60, num_items=400, rows_per_user=60, seed=3
-    )
+    simulate.write_logs(folder / "logs", num_users=120, num_items=400, seed=3)
     kuaisar.build_dataset(folder / "dataset", input_dir=folder / "logs")
     return folder / "dataset"

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sar_tf.metrics.ranking import CUTOFFS
+from sar_tf.training import callbacks
 
 UNISAR = ("--model=unisar", "--embedding_dim=8", "--hidden_dim=8")
 # One task and a small graph: what many runs are compared with.
@@ -130,16 +131,25 @@ def test_one_task(sesrec):
     assert len(read_history(sesrec)) == 3
 
 
-def test_resumed_from_its_flags_equals_undisturbed(run, sesrec, tmp_path):
-    """flags.txt reproduces the run, though it is stopped after an epoch."""
-    quiet = (f"--run_dir={tmp_path / 'run'}", "--verbose=0")
-    run(f"--flagfile={sesrec / 'flags.txt'}", "--epochs=1", *quiet)
-    run("--resume", "--epochs=3", *quiet)
-    assert_same_checkpoints(tmp_path / "run", sesrec)
-    assert read_history(tmp_path / "run") == read_history(sesrec)
-    assert read_metrics(tmp_path / "run") == read_metrics(sesrec)
-    flags_text = (tmp_path / "run" / "flags.txt").read_text()
-    assert flags_text == (sesrec / "flags.txt").read_text()
+def test_resumed_from_its_flags_equals_undisturbed(run, sesrec, tmp_path, monkeypatch):
+    """flags.txt reproduces the run, though it breaks off in the second epoch."""
+
+    def break_off(callback, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(callbacks.Checkpoints, "on_epoch_begin", break_off)
+        flagfile = f"--flagfile={sesrec / 'flags.txt'}"
+        run(flagfile, f"--run_dir={folder}", "--verbose=0")
+    assert [row["epoch"] for row in read_history(folder)] == ["1"]
+
+    run("--resume", f"--run_dir={folder}", "--verbose=0")
+    assert_same_checkpoints(folder, sesrec)
+    assert read_history(folder) == read_history(sesrec)
+    assert read_metrics(folder) == read_metrics(sesrec)
+    assert (folder / "flags.txt").read_text() == (sesrec / "flags.txt").read_text()
 
 
 def test_resuming_a_finished_run_changes_nothing(run, sesrec):
