@@ -3,6 +3,9 @@
 import keras
 from keras import layers, ops
 
+# Only keeps 1 / tau finite: the official code has no bound.
+MIN_TEMPERATURE = 1e-3
+
 
 @ops.custom_gradient
 def log_sum_exp_similarity(anchors, others, sharpness, mask):
@@ -107,6 +110,10 @@ class _Contrast(layers.Layer):
             autocast=False,
         )
 
+    def _sharpness(self):
+        """1 / tau. L2 alone pulls tau of an unused loss to 0, and 0 / 0 is NaN."""
+        return 1.0 / ops.maximum(self.temperature, MIN_TEMPERATURE)
+
     def get_config(self):
         return {**super().get_config(), "temperature": self.initial_temperature}
 
@@ -155,7 +162,7 @@ class QueryItemContrast(_Contrast):
 
     def _cross_entropy(self, anchors, positives, negatives):
         anchors = ops.matmul(anchors, self.kernel)
-        sharpness = 1.0 / self.temperature
+        sharpness = self._sharpness()
         positive = paired_similarity(anchors, positives) * sharpness
         everything = ops.ones((1, ops.shape(negatives)[0]), dtype="float32")
         negative = log_sum_exp_similarity(anchors, negatives, sharpness, everything)
@@ -227,7 +234,7 @@ class TransitionAlignment(_Contrast):
 
     def _cross_entropy(self, anchors, positives, others, counts, mask):
         anchors = ops.matmul(anchors, self.kernel)
-        sharpness = 1.0 / self.temperature
+        sharpness = self._sharpness()
         positive = paired_similarity(anchors, positives) * sharpness
         total = log_sum_exp_similarity(anchors, others, sharpness, counts)
         return weighted_average(total - positive, mask)

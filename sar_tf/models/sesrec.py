@@ -11,6 +11,7 @@ from sar_tf.layers.embeddings import (
     masked_mean,
 )
 from sar_tf.layers.interest_contrast import (
+    SPLITS,
     TripletInterestContrast,
     interest_vectors,
     split_interests,
@@ -91,6 +92,8 @@ class SESRec(base.Model):
             raise ValueError(
                 f"ablation must be one of {', '.join(ABLATIONS)}, not {ablation!r}"
             )
+        if split not in SPLITS:
+            raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
         modules = ABLATIONS.index(ablation)
         losses = {"click_loss": 1.0}
         if modules >= ABLATIONS.index("alignment"):

@@ -147,6 +147,18 @@ def test_a_small_temperature_does_not_overflow(case):
     assert loss >= 0
 
 
+@pytest.mark.parametrize("temperature", [0.0, -0.1])
+@pytest.mark.parametrize("case", CASES)
+def test_a_temperature_that_fell_to_zero_leaves_everything_finite(case, temperature):
+    layer, inputs = case()
+    layer.temperature.assign(temperature)
+    values = [
+        layer(*inputs),
+        *gradients(lambda: layer(*inputs), layer.trainable_variables),
+    ]
+    assert all(np.isfinite(numpy(value)).all() for value in values)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_round_trip(case):
     layer, inputs = case()
