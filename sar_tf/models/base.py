@@ -12,6 +12,8 @@ import math
 import keras
 from keras import ops
 
+from sar_tf.layers.contrast import clicked_pairs
+
 
 @dataclasses.dataclass(frozen=True)
 class DataSpec:
@@ -185,6 +187,27 @@ def split_rows(x, history):
         parts.append(keras.tree.map_structure(lambda array, rows=rows: array[rows], x))
         start = end
     return parts
+
+
+def query_item_pairs(inputs, groups, encode_queries, encode_items):
+    """Encoded (query, clicked item) pairs of a batch, for `QueryItemContrast`.
+
+    Args:
+        inputs: of a task. Where they have distinct "pairs" with counts, these are
+            encoded; else every slot of the histories is a pair or masked out.
+        groups: encoded groups, with "queries", "clicked" and "clicked_mask".
+        encode_queries: from "pairs" to their queries' embeddings `(P, D)`.
+        encode_items: from items `(P,)` to their embeddings.
+
+    Returns:
+        queries `(P, D)`, items `(P, D)`, weights `(P,)`.
+    """
+    if "pairs" in inputs:
+        pairs = inputs["pairs"]
+        return encode_queries(pairs), encode_items(pairs["items"]), pairs["counts"]
+    return clicked_pairs(
+        (group["queries"], group["clicked"], group["clicked_mask"]) for group in groups
+    )
 
 
 def pad_history(history, data_spec):

@@ -4,7 +4,7 @@ from keras import layers, ops
 
 from sar_tf.layers.attention import TransitionEncoder
 from sar_tf.layers.co_attention import CoAttention
-from sar_tf.layers.contrast import QueryItemContrast, clicked_pairs
+from sar_tf.layers.contrast import QueryItemContrast
 from sar_tf.layers.embeddings import (
     FeatureEncoder,
     QueryEncoder,
@@ -303,18 +303,12 @@ class SESRec(base.Model):
 
     def _query_item_loss(self, inputs, groups):
         """L_ali (Eq. 6 to 8)."""
-        if "pairs" in inputs:
-            pairs = inputs["pairs"]
-            pairs = (
-                self.query_encoder(pairs["query_words"], pairs["queries"]),
-                self.encode_items(pairs["items"]),
-                pairs["counts"],
-            )
-        else:
-            pairs = clicked_pairs(
-                (group["queries"], group["clicked"], group["clicked_mask"])
-                for group in groups
-            )
+        pairs = base.query_item_pairs(
+            inputs,
+            groups,
+            lambda pairs: self.query_encoder(pairs["query_words"], pairs["queries"]),
+            self.encode_items,
+        )
         return self.query_item_contrast(
             *pairs,
             self.encode_items(inputs["sampled_items"]),

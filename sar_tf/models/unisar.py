@@ -6,7 +6,6 @@ from sar_tf.layers.attention import TransitionEncoder, TransitionFusion
 from sar_tf.layers.contrast import (
     QueryItemContrast,
     TransitionAlignment,
-    clicked_pairs,
 )
 from sar_tf.layers.embeddings import (
     FeatureEncoder,
@@ -311,17 +310,12 @@ class UniSAR(base.Model):
 
     def _query_item_loss(self, inputs, groups):
         """L_Rel (Eq. 2)."""
-        if "pairs" in inputs:
-            pairs = (
-                self.query_encoder(inputs["pairs"]["query_words"]),
-                self.encode_items(inputs["pairs"]["items"]),
-                inputs["pairs"]["counts"],
-            )
-        else:
-            pairs = clicked_pairs(
-                (group["queries"], group["clicked"], group["clicked_mask"])
-                for group in groups
-            )
+        pairs = base.query_item_pairs(
+            inputs,
+            groups,
+            lambda pairs: self.query_encoder(pairs["query_words"]),
+            self.encode_items,
+        )
         return self.query_item_contrast(
             *pairs,
             self.encode_items(inputs["sampled_items"]),

@@ -103,6 +103,23 @@ def test_scores_and_losses_equal_the_equations(
             assert losses[task, name] == pytest.approx(value, abs=1e-4), (task, name)
 
 
+def test_counted_pairs_give_the_loss_of_all_slots(case):
+    """As the input pipeline counts them: (words, item) and how often it occurs."""
+    model, _, inputs = case
+    (history,) = inputs["search"]["history"]
+    clicked = history["clicked_items"]
+    words = np.repeat(history["search_words"][:, :, None], clicked.shape[2], axis=2)
+    slots = np.concatenate([words, clicked[..., None]], axis=-1)[clicked > 0]
+    pairs, counts = np.unique(slots, axis=0, return_counts=True)
+    counted = {
+        "query_words": pairs[:, :-1],
+        "items": pairs[:, -1],
+        "counts": counts.astype("float32"),
+    }
+    distinct = {"search": {**inputs["search"], "pairs": counted}}
+    assert losses_of(model, distinct) == pytest.approx(losses_of(model, inputs))
+
+
 def test_ids_alone():
     """Without features and captions, as on the Amazon data."""
     spec = dataclasses.replace(
