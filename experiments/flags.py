@@ -180,14 +180,18 @@ def flagfile_text():
 
 
 def differing_flags(kept_text, changeable=()):
-    """Flags of this run whose lines differ from a kept flags.txt: a list of names."""
+    """Flags of this run whose lines differ from a kept flags.txt: a list of names.
+
+    One that flags.txt does not name, being newer than the run, must have its default.
+    """
     kept, own = (
         {line.split("=")[0].removeprefix("--"): line for line in text.splitlines()}
         for text in (kept_text, flagfile_text())
     )
     names = {name for name in kept.keys() | own.keys() if not name.startswith("#")}
+    newer = {n for n in names - kept.keys() if FLAGS[n].using_default_value}
     return sorted(
         name
-        for name in names
+        for name in names - newer
         if kept.get(name) != own.get(name) and name not in changeable
     )

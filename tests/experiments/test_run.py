@@ -1,6 +1,7 @@
 import csv
 import json
 import re
+import shutil
 
 import h5py
 import numpy as np
@@ -186,6 +187,19 @@ def test_resuming_with_another_setting(run, sesrec):
     run_dir = f"--run_dir={sesrec}"
     message = error_of(run, "--resume", "--learning_rate=0.5", run_dir)
     assert "--learning_rate is not what the run was started with" in message
+
+
+def test_resuming_a_run_older_than_a_flag(run, sesrec, tmp_path):
+    folder = tmp_path / "older"
+    shutil.copytree(sesrec, folder)
+    flags_file = folder / "flags.txt"
+    lines = flags_file.read_text().splitlines(keepends=True)
+    older = [line for line in lines if not line.startswith("--simulate_items=")]
+    assert len(older) == len(lines) - 1
+    flags_file.write_text("".join(older))
+    run("--resume", f"--run_dir={folder}")
+    message = error_of(run, "--resume", "--simulate_items=500", f"--run_dir={folder}")
+    assert "--simulate_items is not what the run was started with" in message
 
 
 @pytest.mark.parametrize(
