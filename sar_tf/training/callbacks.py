@@ -32,43 +32,35 @@ class MeanOverTasks(keras.callbacks.Callback):
         logs[MONITOR] = sum(values) / len(values)
 
 
-class ReduceLROnPlateau(keras.callbacks.ReduceLROnPlateau):
-    """Keras' callback on "val_NDCG@5", with a state to save and restore."""
+class _Watching:
+    """Makes a Keras callback watch "val_NDCG@5", with a state to save and restore."""
+
+    state_names = ()
 
     def __init__(self, **kwargs):
         super().__init__(monitor=MONITOR, mode="max", **kwargs)
 
     def get_state(self):
-        return {
-            "best": self.best,
-            "wait": self.wait,
-            "cooldown_counter": self.cooldown_counter,
-        }
+        return {name: getattr(self, name) for name in self.state_names}
 
     def set_state(self, state):
-        self.best = state["best"]
-        self.wait = state["wait"]
-        self.cooldown_counter = state["cooldown_counter"]
+        for name in self.state_names:
+            setattr(self, name, state[name])
 
 
-class EarlyStopping(keras.callbacks.EarlyStopping):
+class ReduceLROnPlateau(_Watching, keras.callbacks.ReduceLROnPlateau):
     """Keras' callback on "val_NDCG@5", with a state to save and restore."""
 
-    def __init__(self, **kwargs):
-        super().__init__(monitor=MONITOR, mode="max", **kwargs)
+    state_names = ("best", "wait", "cooldown_counter")
+
+
+class EarlyStopping(_Watching, keras.callbacks.EarlyStopping):
+    """Keras' callback on "val_NDCG@5", with a state to save and restore."""
+
+    state_names = ("best", "wait", "best_epoch")
 
     def get_state(self):
-        return {
-            "best": self.best,
-            "wait": self.wait,
-            "best_epoch": self.best_epoch,
-            "stopped": bool(self.model.stop_training),
-        }
-
-    def set_state(self, state):
-        self.best = state["best"]
-        self.wait = state["wait"]
-        self.best_epoch = state["best_epoch"]
+        return {**super().get_state(), "stopped": bool(self.model.stop_training)}
 
 
 class HistoryCsv(keras.callbacks.Callback):
