@@ -160,6 +160,10 @@ class Model(keras.Model):
                 results.update(metric.result())
         return results
 
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Done by build_on; Keras cannot do it with a batch spread over workers.
+        pass
+
     def build_on(self, batch):
         """Creates all variables by one call on a batch of any size."""
         self.built = True  # else Keras traces the call once more, symbolically
