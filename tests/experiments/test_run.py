@@ -72,6 +72,7 @@ def test_a_run_folder_stands_alone(unisar):
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == [
         "best.weights.h5",
         "last.weights.h5",
+        "previous.weights.h5",
     ]
     assert (folder / "saved_model" / "1" / "saved_model.pb").is_file()
     assert list(folder.glob("events/*/events.out.tfevents.*"))
