@@ -104,6 +104,13 @@ def _define_training():
         "Epochs without a better validation NDCG@5 that end training.",
         lower_bound=1,
     )
+    flags.DEFINE_float(
+        "checkpoint_minutes",
+        10.0,
+        "Training time between two checkpoints inside an epoch, at least; 0 is every "
+        "step. At an epoch's end there is one anyway.",
+        lower_bound=0.0,
+    )
 
 
 def _all_hyperparameters():

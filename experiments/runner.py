@@ -17,6 +17,7 @@ from sar_tf.training import checkpoint, loop
 from sar_tf.training.baselines import evaluate_baselines
 from sar_tf.training.build import ModelError, build_model
 from sar_tf.training.callbacks import TrainingError
+from sar_tf.training.files import full_disk_named
 from sar_tf.training.run_directory import RunDirectory, RunDirectoryError
 
 FLAGS = flags.FLAGS
@@ -48,7 +49,12 @@ def run(arguments):
         flush=True,
     )
     loop.compile_model(model, FLAGS.learning_rate, FLAGS.l2)
-    evaluation = _pipeline(dataset, batch_size=FLAGS.evaluation_batch_size)
+    with full_disk_named(run_dir.path):
+        _run_mode(model, pipeline, run_dir)
+
+
+def _run_mode(model, pipeline, run_dir):
+    evaluation = _pipeline(pipeline.dataset, batch_size=FLAGS.evaluation_batch_size)
     if FLAGS.mode == "train":
         _train(model, pipeline, evaluation, run_dir)
     epoch = checkpoint.load(run_dir.best, model)["epoch"]
@@ -73,7 +79,9 @@ def _checked_run_dir():
     run_dir.require_run()
     if FLAGS.resume:
         kept = run_dir.flags.read_text(encoding="utf-8")
-        changed = flags.differing_flags(kept, changeable=("epochs", "dataset_dir"))
+        changed = flags.differing_flags(
+            kept, changeable=("epochs", "dataset_dir", "checkpoint_minutes")
+        )
         if changed:
             raise flags.FlagError(
                 f"--{changed[0]} is not what the run was started with (see "
@@ -149,6 +157,7 @@ def _train(model, pipeline, evaluation, run_dir):
         plateau_patience=FLAGS.plateau_patience,
         min_learning_rate=FLAGS.min_learning_rate,
         early_stopping_patience=FLAGS.early_stopping_patience,
+        checkpoint_minutes=FLAGS.checkpoint_minutes,
         resume=FLAGS.resume,
         verbose=_verbose(),
     )

@@ -26,6 +26,7 @@ def fit(
     plateau_patience=3,
     min_learning_rate=1e-6,
     early_stopping_patience=5,
+    checkpoint_minutes=10.0,
     resume=False,
     verbose="auto",
 ):
@@ -41,47 +42,70 @@ def fit(
             without a better "val_NDCG@5" the learning rate is multiplied by the
             factor, down to the minimum.
         early_stopping_patience: After this many, training ends.
-        resume: Go on from last.weights.h5, where there is one.
+        checkpoint_minutes: Training time between two checkpoints inside an epoch, at
+            least; 0 is every step.
+        resume: Go on from the last checkpoint, where there is one.
         verbose: As Keras'.
 
     Raises:
         CheckpointError: The checkpoint to go on from is damaged or another model's.
-        TrainingError: The loss is not finite any more.
+        TrainingError: The loss or a weight is not finite any more.
+        WriteError: The disk is full or the folder cannot be written.
     """
+    steps = pipeline.steps_per_epoch("train")
     state = None
-    if resume and run_dir.last.is_file():
-        state = checkpoint.load(run_dir.last, model)
-    initial_epoch = state["epoch"] if state else 0
-    if initial_epoch >= epochs or (
-        state and state["callbacks"]["early_stopping"]["stopped"]
-    ):
-        return
-    plateau = callbacks.ReduceLROnPlateau(
-        factor=plateau_factor, patience=plateau_patience, min_lr=min_learning_rate
-    )
-    early_stopping = callbacks.EarlyStopping(patience=early_stopping_patience)
-    model.fit(
-        pipeline.train(start_epoch=initial_epoch),
-        steps_per_epoch=pipeline.steps_per_epoch("train"),
-        validation_data=evaluation_batches,
-        initial_epoch=initial_epoch,
-        epochs=epochs,
-        shuffle=False,  # the pipeline shuffles
-        verbose=verbose,
-        callbacks=[
-            callbacks.MeanOverTasks(model.tasks),
-            plateau,
+    if resume:
+        state = checkpoint.load_last(run_dir.last, run_dir.previous, model)
+    while not _is_finished(state, epochs):
+        epoch, step = _progress(state)
+        plateau = callbacks.ReduceLROnPlateau(
+            factor=plateau_factor, patience=plateau_patience, min_lr=min_learning_rate
+        )
+        early_stopping = callbacks.EarlyStopping(patience=early_stopping_patience)
+        finite_steps = callbacks.FiniteSteps(pipeline, run_dir, step)
+        checkpoints = callbacks.Checkpoints(
+            run_dir,
+            checkpoint_minutes,
+            steps,
+            finite_steps,
             early_stopping,
-            callbacks.HistoryCsv(run_dir.history, initial_epoch),
-            keras.callbacks.TensorBoard(run_dir.events, write_graph=False),
-            callbacks.Checkpoints(
-                run_dir.checkpoints,
+            {"plateau": plateau, "early_stopping": early_stopping},
+            state,
+        )
+        # Epochs of one `fit` are of one length: one that broke off, which has fewer
+        # steps left than the others, is trained to its end by a `fit` of its own.
+        model.fit(
+            pipeline.train(epoch, step),
+            steps_per_epoch=steps - step,
+            validation_data=evaluation_batches,
+            initial_epoch=epoch,
+            epochs=epoch + 1 if step else epochs,
+            shuffle=False,  # the pipeline shuffles
+            verbose=verbose,
+            callbacks=[
+                callbacks.MeanOverTasks(model.tasks),
+                plateau,
                 early_stopping,
-                {"plateau": plateau, "early_stopping": early_stopping},
-                restored=state,
-            ),
-        ],
-    )
+                callbacks.HistoryCsv(run_dir.history, epoch),
+                keras.callbacks.TensorBoard(run_dir.events, write_graph=False),
+                finite_steps,
+                checkpoints,
+            ],
+        )
+        state = checkpoints.state
+
+
+def _progress(state):
+    """Epochs, and steps of the next one, that a checkpoint's state has behind it."""
+    if state is None:
+        return 0, 0
+    return state["epoch"], state.get("epoch_step", 0)  # which there was not at first
+
+
+def _is_finished(state, epochs):
+    if state is None:
+        return False
+    return state["epoch"] >= epochs or state["callbacks"]["early_stopping"]["stopped"]
 
 
 def evaluate(model, batches, verbose="auto"):
