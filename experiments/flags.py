@@ -86,6 +86,21 @@ def _define_training():
     flags.DEFINE_float(
         "l2", 1e-5, "L2 in the gradient, none on biases.", lower_bound=0.0
     )
+    flags.DEFINE_enum(
+        "embedding_optimizer",
+        "adam",
+        ("adam", "lazy_adam"),
+        "adam: each step moves every row of an embedding table, by L2 and momentum; "
+        "lazy_adam: only the rows that it looks up, at a cost that does not grow with "
+        "the table.",
+    )
+    flags.DEFINE_float(
+        "clip_norm",
+        0.0,
+        "Norm of all gradients together that larger ones are scaled down to (0: "
+        "never).",
+        lower_bound=0.0,
+    )
     flags.DEFINE_float(
         "plateau_factor",
         0.1,

@@ -47,7 +47,13 @@ def run(arguments):
         f"{pipeline.steps_per_epoch('train'):,} steps an epoch",
         flush=True,
     )
-    loop.compile_model(model, FLAGS.learning_rate, FLAGS.l2)
+    loop.compile_model(
+        model,
+        FLAGS.learning_rate,
+        FLAGS.l2,
+        embedding_optimizer=FLAGS.embedding_optimizer,
+        clip_norm=FLAGS.clip_norm,
+    )
     evaluation = _pipeline(dataset, batch_size=FLAGS.evaluation_batch_size)
     if FLAGS.mode == "train":
         _train(model, pipeline, evaluation, run_dir)

@@ -7,10 +7,33 @@ from sar_tf.training.adam import AdamL2
 from sar_tf.training.baselines import split_by_task
 
 
-def compile_model(model, learning_rate, l2):
-    """Gives a model its optimizer."""
+def compile_model(
+    model, learning_rate, l2, *, embedding_optimizer="adam", clip_norm=0.0
+):
+    """Gives a model its optimizer.
+
+    Args:
+        model: A built model.
+        learning_rate, l2: As `AdamL2`.
+        embedding_optimizer: "adam" moves every row of an embedding table in each step,
+            "lazy_adam" those that the step looks up; see `LazyAdamL2`.
+        clip_norm: Norm of all gradients together that larger ones are scaled down to;
+            0 lets them be.
+    """
+    if embedding_optimizer == "adam":
+        make_optimizer = AdamL2
+    elif embedding_optimizer == "lazy_adam":
+        # Here because it needs TensorFlow, and training on JAX does not.
+        from sar_tf.training.lazy_adam import LazyAdamL2
+
+        make_optimizer = LazyAdamL2
+    else:
+        raise ValueError(f"embedding_optimizer is {embedding_optimizer!r}")
+    optimizer = make_optimizer(
+        learning_rate=learning_rate, l2=l2, global_clipnorm=clip_norm or None
+    )
     # XLA would compile again for each of the many shapes of grouped histories.
-    model.compile(AdamL2(learning_rate=learning_rate, l2=l2), jit_compile=False)
+    model.compile(optimizer, jit_compile=False)
     # Else the first step makes the optimizer's variables and must be traced twice.
     model.optimizer.build(model.trainable_variables)
 
