@@ -130,8 +130,7 @@ class BatchPipeline:
         )
         streams = {}
         for task in self.tasks:
-            task_seed = None if seed is None else fold_in(seed, TASKS[task])
-            rows = reader.read(task, split, task_seed)
+            rows = reader.read(task, split, seed)
             streams[task] = self._split_evenly(rows, task, split)
         # Fails where the records hold other targets than the info says.
         return tf.data.Dataset.zip(streams).apply(

@@ -39,7 +39,8 @@ class TargetReader:
 
     With a seed it reads for training: targets are shuffled across users and their
     negatives drawn. Without one they keep the records' order and have the stored
-    candidates.
+    candidates. One seed gives all tasks the same shuffle, so that where each behavior
+    is a target of both, steps have the same histories in both tasks.
     """
 
     dataset: SequenceDataset
@@ -58,8 +59,9 @@ class TargetReader:
 
         Returns:
             A dataset of dicts: what `windows.cut_windows` returns, "user" [T],
-            "candidates" [T, C] with the positive first and, of searches,
-            "query" [T]. It has at least one element, though perhaps of no rows.
+            "history_end" [T] within the user's sequence, "candidates" [T, C] with
+            the positive first and, of searches, "query" [T]. It has at least one
+            element, though perhaps of no rows.
         """
         blocks = read_blocks(self.dataset, seed).enumerate()
         blocks = blocks.map(
@@ -139,9 +141,10 @@ class TargetReader:
                 targets["row"],
                 self.dataset.info.num_items,
                 self.num_negatives,
-                fold_in(fold_in(seed, block["index"]), chunk),
+                fold_in(fold_in(fold_in(seed, TASKS[task]), block["index"]), chunk),
             )
         rows["user"] = targets["user"]
+        rows["history_end"] = targets["history_end"] - targets["history_start"]
         rows["candidates"] = tf.concat([targets["item"][:, None], others], axis=1)
         if task == "search":
             rows["query"] = targets["query"]

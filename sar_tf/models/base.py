@@ -161,32 +161,61 @@ def click_loss(logits):
     return total / ops.maximum(count, 1.0)
 
 
-def concatenate_rows(parts):
-    """Puts the rows of several dicts of arrays, alike in keys, into one."""
+def encode_histories(batch, encode):
+    """Encodes the histories of all tasks together: fewer and larger operations.
+
+    Args:
+        batch: `{task: inputs}`. Where the inputs have "history_rows", the first
+            task's "history" has the histories of all; else each task has its own,
+            one a row.
+        encode: from the arrays of a group of histories to a structure of arrays
+            `(H, ...)`.
+
+    Returns:
+        `{task: [encoded group, …]}`, the arrays `(B, ...)` for the group's rows.
+    """
+    encoded = {task: [] for task in batch}
+    owned = [inputs["history"] for inputs in batch.values() if "history" in inputs]
+    for place, parts in enumerate(zip(*owned, strict=True)):
+        group = encode(_concatenate_rows(parts))
+        start = 0
+        for task, inputs in batch.items():
+            if "history_rows" in inputs:
+                rows = inputs["history_rows"][place]
+                own = keras.tree.map_structure(
+                    lambda x, rows=rows: ops.take(x, rows, axis=0), group
+                )
+            else:
+                rows = num_rows(inputs["history"][place])
+                own = _slice_rows(group, start, start + rows)
+                start = start + rows
+            encoded[task].append(own)
+    return encoded
+
+
+def num_rows(arrays):
+    """Rows of a structure of arrays that have as many."""
+    return ops.shape(keras.tree.flatten(arrays)[0])[0]
+
+
+def split_rows(x, groups):
+    """Cuts an array `(B, ...)` into the rows of each of several groups: a list."""
+    parts, start = [], 0
+    for group in groups:
+        end = start + num_rows(group)
+        parts.append(_slice_rows(x, start, end))
+        start = end
+    return parts
+
+
+def _slice_rows(arrays, start, end):
+    return keras.tree.map_structure(lambda x: x[start:end], arrays)
+
+
+def _concatenate_rows(parts):
     if len(parts) == 1:
         return parts[0]
     return keras.tree.map_structure(lambda *x: ops.concatenate(x, axis=0), *parts)
-
-
-def split_rows(x, history):
-    """Cuts rows into those of each of several groups of histories.
-
-    Args:
-        x: an array `(B, ...)`, or a structure of such.
-        history: the groups, one after another.
-
-    Returns:
-        A list of as many arrays or structures.
-    """
-    if len(history) == 1:
-        return [x]
-    parts, start = [], 0
-    for group in history:
-        end = start + ops.shape(group["rec_items"])[0]
-        rows = slice(start, end)
-        parts.append(keras.tree.map_structure(lambda array, rows=rows: array[rows], x))
-        start = end
-    return parts
 
 
 def query_item_pairs(inputs, groups, encode_queries, encode_items):
