@@ -101,7 +101,7 @@ class BatchPipeline:
         def make_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
             seed = tf.stack([tf.constant(self.seed, tf.int64), epoch])
             rows = self._zip_tasks("train", seed).enumerate()
-            first = start_step * self._replicas_of_worker
+            first = start_step * self.replicas_of_worker
             skipped = tf.where(tf.equal(epoch, start_epoch), first, 0)
             return rows.skip(tf.cast(skipped, tf.int64)).map(
                 functools.partial(self._finish_training, seed=seed),
@@ -134,7 +134,8 @@ class BatchPipeline:
         return max(getattr(self.dataset.info, name), 1) if limit is None else limit
 
     @property
-    def _replicas_of_worker(self) -> int:
+    def replicas_of_worker(self) -> int:
+        """Elements of the dataset of one worker that a step takes."""
         return self.num_replicas // self.num_workers
 
     @functools.cached_property
@@ -176,7 +177,7 @@ class BatchPipeline:
 
     def _elements(self, split: str) -> int:
         """Elements of a worker's dataset in an epoch: one a step and replica."""
-        return self.steps_per_epoch(split) * self._replicas_of_worker
+        return self.steps_per_epoch(split) * self.replicas_of_worker
 
     def _split_evenly(
         self, rows: tf.data.Dataset, task: str, split: str
@@ -203,7 +204,7 @@ class BatchPipeline:
         inputs = self._finish(rows)
         # A stream of its own, beside those of the tasks' targets; the same in all
         # replicas of a step.
-        step = step // self._replicas_of_worker
+        step = step // self.replicas_of_worker
         seed = fold_in(fold_in(seed, len(TASKS)), step)
         for task in self.tasks:
             inputs[task] |= sample_queries_and_items(

@@ -1,8 +1,8 @@
 """Replicas and workers: the `tf.distribute` strategies, and `fit` under them."""
 
+import contextlib
 import os
 
-import keras
 import tensorflow as tf
 
 from sar_tf.layers import replicas
@@ -94,23 +94,15 @@ class _Replicas(replicas.Replicas):
         return tf.reduce_sum(tf.where(before, sizes, 0))
 
 
-def is_chief(strategy):
-    """Whether this process writes the files: of several workers only the first."""
-    resolver = strategy.cluster_resolver
-    return resolver is None or (resolver.task_type, resolver.task_id) in (
-        (None, None),
-        ("chief", 0),
-        ("worker", 0 if "chief" not in resolver.cluster_spec().jobs else None),
-    )
-
-
 def num_workers(strategy):
     """Machines that read a share of the records each."""
     if isinstance(strategy, tf.distribute.TPUStrategy):
         return strategy.extended.num_hosts
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         spec = strategy.cluster_resolver.cluster_spec()
-        return sum(spec.num_tasks(job) for job in ("chief", "worker") if job in spec.jobs)
+        return sum(
+            spec.num_tasks(job) for job in ("chief", "worker") if job in spec.jobs
+        )
     return 1
 
 
@@ -128,48 +120,37 @@ def distribute(strategy, make_dataset):
     )
 
 
-class Executor:
-    """What `fit` or `evaluate` calls for one or more steps, under any strategy.
-
-    Keras' own cannot reduce its results over several workers. And it runs on into the
-    next epoch where --steps_per_execution does not divide the steps.
+class Workers:
+    """The processes of a strategy, of which only the chief writes files.
 
     Args:
-        model: A compiled model.
-        step: Its `train_step` or `test_step`.
-        jit_compile: Whether XLA compiles a replica's step.
+        strategy: A `tf.distribute.Strategy`.
+
+    Attributes:
+        is_chief: Whether this is the only or the first process.
     """
 
-    def __init__(self, model, step, jit_compile):
-        self._model = model
-        strategy = model.distribute_strategy
+    def __init__(self, strategy):
+        self._strategy = strategy
+        self._are_many = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        self.is_chief = not self._are_many or strategy.extended._is_chief
 
-        def run_step(batch):
-            step(batch)
+    def any(self, flag):
+        """Whether `flag` holds in any process; all must ask at the same point."""
+        if not self._are_many:
+            return flag
+        flags = self._strategy.run(lambda: tf.constant(float(flag)))
+        return bool(self._strategy.reduce(tf.distribute.ReduceOp.SUM, flags, axis=None))
 
-        if jit_compile:
-            run_step = tf.function(run_step, jit_compile=True)
+    def wait(self):
+        """Until all processes are here."""
+        self.any(False)
 
-        @tf.function(reduce_retracing=True)
-        def execute(iterator, steps):
-            if model.steps_per_execution == 1:
-                strategy.run(run_step, args=((next(iterator),),))
-            else:
-                for _ in tf.range(steps):
-                    strategy.run(run_step, args=((next(iterator),),))
-            # For the progress bar, this replica's results will do.
-            return keras.tree.map_structure(
-                lambda x: strategy.experimental_local_results(x)[0],
-                strategy.run(model.get_metrics_result),
-            )
-
-        self._execute = execute
-
-    def begin(self, steps):
-        """Tells after how many steps the next epoch or split begins."""
-        self._steps, self._done = steps, 0
-
-    def __call__(self, iterator):
-        steps = min(self._model.steps_per_execution, self._steps - self._done)
-        self._done = (self._done + steps) % self._steps
-        return self._execute(iterator, tf.constant(steps))
+    @contextlib.contextmanager
+    def chief_first(self):
+        """The chief goes through the block before the others do."""
+        if not self.is_chief:
+            self.wait()
+        yield
+        if self.is_chief:
+            self.wait()

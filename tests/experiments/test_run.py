@@ -15,7 +15,14 @@ from sar_tf.training import callbacks
 
 UNISAR = ("--model=unisar", "--embedding_dim=8", "--hidden_dim=8")
 # One task and a small graph: what many runs are compared with.
-SESREC = ("--model=sesrec", "--ablation=base", "--learning_rate=0.01", "--epochs=3")
+SESREC = (
+    "--model=sesrec",
+    "--ablation=base",
+    "--learning_rate=0.01",
+    "--embedding_optimizer=lazy_adam",
+    "--clip_norm=0.5",
+    "--epochs=3",
+)
 
 
 @pytest.fixture(scope="module")

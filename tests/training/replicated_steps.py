@@ -1,9 +1,9 @@
-"""Trains some steps on 1, 2 and 4 replicas; a process of its own, for its devices.
+"""Trains and evaluates on some replicas; a process of its own, for its devices.
 
-python replicated_steps.py DATASET_DIR OUTPUT.npz
+python replicated_steps.py DATASET_DIR OUTPUT.json
 """
 
-import dataclasses
+import json
 import sys
 
 import keras
@@ -19,9 +19,10 @@ from sar_tf.training.build import build_model
 STEPS = 3
 
 
-def train(dataset, model_name, num_replicas, **hyperparameters):
-    devices = [f"CPU:{index}" for index in range(num_replicas)]
+def make(dataset, model_name, num_replicas, **hyperparameters):
+    """A model, and the pipeline of its batches, on so many logical CPUs."""
     keras.utils.set_random_seed(1)
+    devices = [f"CPU:{index}" for index in range(num_replicas)]
     chosen = strategy.make_strategy("mirrored", devices=devices)
     pipeline = BatchPipeline(
         dataset,
@@ -34,19 +35,37 @@ def train(dataset, model_name, num_replicas, **hyperparameters):
         num_replicas=num_replicas,
     )
     with chosen.scope():
-        model = build_model(model_name, pipeline, {"dropout": 0.0, **hyperparameters})
-        loop.compile_model(model, 1e-2, 1e-5)
-    model.train_function = strategy.Executor(model, model.train_step, False)
+        model = build_model(model_name, pipeline, hyperparameters)
+        loop.compile_model(model, 1e-2, 1e-5, clip_norm=0.5)
+    return model, pipeline
+
+
+def train(model, pipeline):
+    """Some steps: the logs."""
     model.train_function.begin(STEPS)
-    model.test_function = strategy.Executor(model, model.test_step, False)
-    model.test_function.begin(pipeline.steps_per_epoch("validation"))
-    batches = strategy.distribute(
-        chosen, lambda worker: dataclasses.replace(pipeline, worker=worker).train()
-    )
-    history = model.fit(batches, steps_per_epoch=STEPS, verbose=0).history
-    validation = strategy.distribute(chosen, lambda worker: pipeline.evaluate("validation"))
-    logs = model.evaluate(validation, steps=pipeline.steps_per_epoch("validation"), return_dict=True, verbose=0)
-    return [w.numpy() for w in model.trainable_variables], {k: v[-1] for k, v in history.items()}, logs
+    history = model.fit(
+        strategy.distribute(model.distribute_strategy, lambda _: pipeline.train()),
+        steps_per_epoch=STEPS,
+        verbose=0,
+    ).history
+    return {name: values[-1] for name, values in history.items()}
+
+
+def compare(dataset, output):
+    results = {}
+    for num_replicas in (1, 2, 4):
+        model, pipeline = make(dataset, "sesrec", num_replicas, dropout=0.0)
+        before = model.get_weights()
+        results[num_replicas] = {
+            "train": train(model, pipeline),
+            "test": loop.evaluate(model, pipeline, "test", verbose=0),
+            "weights": [w.ravel().tolist() for w in model.get_weights()],
+            "before": [w.ravel().tolist() for w in before],
+        }
+    for num_replicas in (1, 2):
+        model, pipeline = make(dataset, "unisar", num_replicas, dropout=0.0)
+        results[f"unisar {num_replicas}"] = {"train": train(model, pipeline)}
+    return results
 
 
 if __name__ == "__main__":
@@ -54,10 +73,13 @@ if __name__ == "__main__":
     tf.config.set_logical_device_configuration(
         cpu, [tf.config.LogicalDeviceConfiguration()] * 4
     )
-    dataset = SequenceDataset.open(sys.argv[1])
-    w1, h1, l1 = train(dataset, "unisar", 1)
-    for n in (2,):
-        w, h, l = train(dataset, "unisar", n)
-        print(n, max(np.abs(a - b).max() for a, b in zip(w1, w)))
-        for k in h1: print(k, h1[k], h[k])
-        for k in l1: print(k, l1[k], l[k])
+    results = compare(SequenceDataset.open(sys.argv[1]), sys.argv[2])
+    for key, r in results.items():
+        print(key, r["train"], r.get("test", {}).get("rec", {}).get("MRR"))
+        if "weights" in r:
+            d = np.concatenate(
+                [np.abs(np.array(a) - np.array(b)) for a, b in zip(r["weights"], results[1]["weights"], strict=True)]
+            )
+            print(d.max(), np.quantile(d, .999), np.median(d), (d > 1e-5).mean())
+    with open(sys.argv[2], "w") as file:
+        json.dump(results, file)
