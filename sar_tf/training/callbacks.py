@@ -252,7 +252,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.finite_steps.check_weights()
         self.state = {
             **progress,
-            "step": int(self.model.optimizer.iterations),
+            "step": int(self.model.optimizer.iterations.numpy()),
             "callbacks": {n: c.get_state() for n, c in self.stateful.items()},
         }
         self.saved_at = time.monotonic()

@@ -1,5 +1,7 @@
 """What Keras' `fit` and `evaluate` run, under any `tf.distribute` strategy."""
 
+import sys
+
 import keras
 import tensorflow as tf
 
@@ -17,6 +19,7 @@ class Executor:
 
     def __init__(self, model, step):
         self._model = model
+        self.begin(sys.maxsize)
         strategy = model.distribute_strategy
 
         def run_step(batch):

@@ -113,8 +113,6 @@ def distribute(strategy, make_dataset):
         strategy: A `tf.distribute.Strategy`.
         make_dataset: From a worker's index to its `tf.data.Dataset`.
     """
-    if strategy.num_replicas_in_sync == 1:
-        return make_dataset(0)
     return strategy.distribute_datasets_from_function(
         lambda context: make_dataset(context.input_pipeline_id)
     )
