@@ -32,8 +32,9 @@ def compile_model(
     optimizer = make_optimizer(
         learning_rate=learning_rate, l2=l2, global_clipnorm=clip_norm or None
     )
-    # XLA would compile again for each of the many shapes of grouped histories.
-    model.compile(optimizer, jit_compile=False)
+    # XLA would compile again for each of the many shapes of grouped histories. JAX has
+    # no other compiler.
+    model.compile(optimizer, jit_compile=keras.backend.backend() == "jax")
     # Else the first step makes the optimizer's variables and must be traced twice.
     model.optimizer.build(model.trainable_variables)
 
