@@ -18,6 +18,7 @@ from sar_tf.training import checkpoint, loop, strategy
 from sar_tf.training.baselines import evaluate_baselines
 from sar_tf.training.build import ModelError, build_model
 from sar_tf.training.callbacks import TrainingError
+from sar_tf.training.compile import compile_model
 from sar_tf.training.files import full_disk_named
 from sar_tf.training.run_directory import RunDirectory, RunDirectoryError
 
@@ -71,7 +72,7 @@ def run(arguments):
 
 def _build(pipeline):
     model = build_model(FLAGS.model, pipeline, flags.hyperparameters())
-    loop.compile_model(
+    compile_model(
         model,
         FLAGS.learning_rate,
         FLAGS.l2,

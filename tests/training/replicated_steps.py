@@ -15,6 +15,7 @@ from sar_tf.data.pipeline import BatchPipeline
 from sar_tf.layers.contrast import TransitionAlignment
 from sar_tf.training import loop, strategy
 from sar_tf.training.build import build_model
+from sar_tf.training.compile import compile_model
 
 STEPS = 3
 # Without the split into similar and dissimilar, which rounding can flip.
@@ -38,7 +39,7 @@ def train(dataset, model_name, chosen):
     with chosen.scope():
         hyperparameters = {"dropout": 0.0, **HYPERPARAMETERS[model_name]}
         model = build_model(model_name, pipeline, hyperparameters)
-        loop.compile_model(model, 1e-2, 1e-5, clip_norm=0.5)
+        compile_model(model, 1e-2, 1e-5, clip_norm=0.5)
     model.train_function.begin(STEPS)
     history = model.fit(
         strategy.distribute(chosen, lambda worker: pipeline.train()),

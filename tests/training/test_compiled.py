@@ -1,4 +1,4 @@
-"""Steps that XLA compiles, as on a TPU, and steps in bfloat16: training still learns."""
+"""Steps that XLA compiles, as for a TPU, and steps in bfloat16 still learn."""
 
 import keras
 import numpy as np
@@ -7,8 +7,8 @@ import pytest
 from sar_tf import models
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.pipeline import BatchPipeline
-from sar_tf.training import loop
 from sar_tf.training.build import build_model
+from sar_tf.training.compile import compile_model
 
 STEPS = 6
 
@@ -34,7 +34,7 @@ def train(dataset_dir, model_name, **compile_arguments):
         num_groups=1,
     )
     model = build_model(model_name, pipeline, {})
-    loop.compile_model(model, 1e-2, 1e-5, **compile_arguments)
+    compile_model(model, 1e-2, 1e-5, **compile_arguments)
     losses = []
     for _ in range(2):
         model.train_function.begin(STEPS)

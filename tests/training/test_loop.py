@@ -14,6 +14,7 @@ from keras import ops
 from sar_tf.metrics.ranking import RankingMetrics
 from sar_tf.models import base
 from sar_tf.training import callbacks, checkpoint, loop
+from sar_tf.training.compile import compile_model
 from sar_tf.training.run_directory import RunDirectory
 
 STEPS = 5
@@ -69,7 +70,7 @@ def fit(folder, epochs=EPOCHS, resume=False, minutes=1000.0, pipeline=None):
     model = Tiny()
     pipeline = pipeline or Candidates()
     model.build_on(next(iter(pipeline.train())))
-    loop.compile_model(model, learning_rate=0.1, l2=0.0)
+    compile_model(model, learning_rate=0.1, l2=0.0)
     run_dir = RunDirectory(folder)
     run_dir.start("")
     loop.fit(
