@@ -79,12 +79,25 @@ def save(path, model, state, previous=None):
 
 
 def load_state(path):
-    """Reads `state` of a checkpoint, and nothing else.
+    """Reads `state` of a checkpoint and checks that the whole file is as written.
 
     Raises:
         CheckpointError: The file is missing, damaged or no checkpoint of ours.
     """
-    return _read(path, lambda file: json.loads(file.attrs[_STATE]))
+    try:
+        with h5py.File(path, "r") as file:
+            # Checkpoints had no checksum at first.
+            if file.attrs.get(_CHECKSUM) not in (None, _checksum(file)):
+                raise DamagedError(path, "its checksum is not that of its content")
+            return json.loads(file.attrs[_STATE])
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{path}: no such checkpoint; train first, with --mode=train"
+        ) from error
+    except (PermissionError, DamagedError):
+        raise  # Where it may not be read, it may be as good as ever.
+    except _SIGNS_OF_DAMAGE as error:
+        raise DamagedError(path, str(error).partition("\n")[0]) from error
 
 
 def load(path, model):
@@ -101,7 +114,6 @@ def load(path, model):
     Raises:
         CheckpointError: The file is missing, damaged or of another model.
     """
-    _read(path, _verify)
     state = load_state(path)
     try:
         model.load_weights(path)
@@ -160,26 +172,6 @@ def find_not_finite(model):
         if not keras.ops.all(keras.ops.isfinite(variable)):
             return variable.path
     return None
-
-
-def _read(path, read):
-    try:
-        with h5py.File(path, "r") as file:
-            return read(file)
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"{path}: no such checkpoint; train first, with --mode=train"
-        ) from error
-    except PermissionError:
-        raise  # The file may be as good as ever.
-    except _SIGNS_OF_DAMAGE as error:
-        raise DamagedError(path, str(error).partition("\n")[0]) from error
-
-
-def _verify(file):
-    # Checkpoints had no checksum at first.
-    if _CHECKSUM in file.attrs and file.attrs[_CHECKSUM] != _checksum(file):
-        raise ValueError("its checksum is not that of its content")
 
 
 def _checksum(file):

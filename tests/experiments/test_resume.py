@@ -14,7 +14,7 @@ from sar_tf.training.run_directory import RunDirectory
 
 FLAGS = ("--model=sesrec", "--ablation=base", "--learning_rate=0.01", "--epochs=2")
 STEPS = 11  # An epoch.
-SECONDS = 240  # That a process may take to get to where it is killed.
+SECONDS = 900  # That a process may take to get to where it is killed.
 
 
 @pytest.fixture(scope="module")
@@ -74,19 +74,19 @@ def test_killed_again_and_again_equals_undisturbed(
         assert state["epoch"] == 0
         return state["epoch_step"]
 
+    partial = run_dir.checkpoints / ".partial-last.weights.h5"
+
     # Between two steps.
     each_step = "--checkpoint_minutes=0"
     kill_when(
-        run_dir.previous.exists,
+        lambda: run_dir.previous.exists() and not partial.exists(),
         *(*small_flags, *FLAGS, each_step, f"--run_dir={folder}"),
     )
     first = get_step()
     assert 2 <= first < STEPS - 1
 
     # While a checkpoint is written.
-    partial = run_dir.checkpoints / ".partial-last.weights.h5"
-    partial.unlink(missing_ok=True)
-    kill_when(partial.exists, *resume, each_step)
+    kill_when(lambda: partial.exists() and run_dir.last.exists(), *resume, each_step)
     second = get_step()
     assert first <= second < STEPS - 1
 
@@ -145,11 +145,6 @@ def test_a_full_disk(run, undisturbed, small_flags, tmp_path):
         assert sorted(run_dir.checkpoints.iterdir()) == [run_dir.last, run_dir.previous]
         assert checkpoint.load_state(run_dir.previous)["epoch_step"] == 1
         assert checkpoint.load_state(run_dir.last)["epoch_step"] == 2
-
-        subprocess.run(["mount", "-o", "remount,size=1g", disk], check=True)
-        run("--resume", f"--run_dir={run_dir.path}", "--checkpoint_minutes=1000")
-        assert_same_checkpoints(run_dir.path, undisturbed)
-        assert read_history(run_dir.path) == read_history(undisturbed)
 
 
 def test_a_folder_that_cannot_be_written(run, undisturbed, small_flags, tmp_path):
