@@ -32,7 +32,7 @@ def measure_training(name, batches, *, sizes, seconds, embedding_optimizer):
         What was measured, and of what.
     """
     prepared = batches.train(sizes)
-    model = make_model(name, batches.spec, prepared[0])
+    model = make_model(name, batches)
     compile_model(
         model, learning_rate=1e-3, l2=1e-5, embedding_optimizer=embedding_optimizer
     )
@@ -54,20 +54,20 @@ def measure_evaluation(name, batches, *, sizes, seconds):
     Args, Returns: As `measure_training`.
     """
     prepared = batches.evaluate(sizes)
-    model = make_model(name, batches.spec, prepared[0])
+    model = make_model(name, batches)
     compile_model(model, learning_rate=1e-3, l2=1e-5)
     timer = _StepTimer(seconds)
     model.evaluate(_repeat(prepared), steps=_ENDLESS, verbose=0, callbacks=[timer])
     return _describe(name, batches, sizes, timer)
 
 
-def make_model(name, spec, batch):
+def make_model(name, batches):
     """A model with random weights and metrics, as it is trained, not compiled."""
     keras.utils.set_random_seed(1)
-    model = models.get(name)(spec)
+    model = models.get(name)(batches.spec)
     for task in model.tasks:
         model.ranking_metrics[task] = RankingMetrics(name=task)
-    return model.build_on(batch)
+    return model.build_on(batches.train([2])[0])
 
 
 def peak_memory():

@@ -29,7 +29,7 @@ def measure(name, batches, *, seconds, batch_size=256):
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "1"
-        model = make_model(name, batches.spec, batches.evaluate([2])[0])
+        model = make_model(name, batches)
         export(model, path)
         signatures = tf.saved_model.load(path).signatures
         each = seconds / (2 * len(model.tasks))

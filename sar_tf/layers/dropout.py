@@ -1,5 +1,7 @@
 """Dropout that needs half the random numbers."""
 
+import math
+
 import keras
 from keras import layers, ops, random
 
@@ -27,7 +29,7 @@ class Dropout(layers.Dropout):
         if not training or not dropped:
             return inputs
         shape = ops.shape(inputs)
-        size = ops.prod(shape)
+        size = math.prod(shape)  # a number where shapes are, as JAX needs it
         words = random.randint(
             ((size + 1) // 2,), -(1 << 31), (1 << 31) - 1, "int32", self.seed_generator
         )

@@ -1,6 +1,5 @@
 import itertools
 
-import numpy as np
 import pytest
 import tensorflow as tf
 from builders import random_records, write_dataset
