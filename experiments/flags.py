@@ -20,6 +20,7 @@ def define():
     _define_run()
     _define_data()
     _define_training()
+    _define_devices()
     flags.DEFINE_enum("model", "unisar", models.names(), "Which model to train.")
     for name, default in _all_hyperparameters().items():
         _define_hyperparameter(name, default)
@@ -86,6 +87,21 @@ def _define_training():
     flags.DEFINE_float(
         "l2", 1e-5, "L2 in the gradient, none on biases.", lower_bound=0.0
     )
+    flags.DEFINE_enum(
+        "embedding_optimizer",
+        "adam",
+        ("adam", "lazy_adam"),
+        "adam: each step moves every row of an embedding table, by L2 and momentum; "
+        "lazy_adam: only the rows that it looks up, at a cost that does not grow with "
+        "the table.",
+    )
+    flags.DEFINE_float(
+        "clip_norm",
+        0.0,
+        "Norm of all gradients together that larger ones are scaled down to (0: "
+        "never).",
+        lower_bound=0.0,
+    )
     flags.DEFINE_float(
         "plateau_factor",
         0.1,
@@ -111,6 +127,39 @@ def _define_training():
         "step. At an epoch's end there is one anyway.",
         lower_bound=0.0,
     )
+
+
+def _define_devices():
+    flags.DEFINE_enum(
+        "strategy",
+        "one_device",
+        ("one_device", "mirrored", "multi_worker", "tpu"),
+        "mirrored: all GPUs of this machine; multi_worker: the machines that the "
+        "variable TF_CONFIG names; tpu: see --tpu. --batch_size is that of all.",
+    )
+    flags.DEFINE_string("tpu", "", "Name or address of the TPU; local: this machine's.")
+    flags.DEFINE_enum(
+        "precision",
+        "float32",
+        ("float32", "bfloat16"),
+        "bfloat16: of all but weights, losses and softmax.",
+    )
+    flags.DEFINE_bool(
+        "jit_compile", False, "Compile steps with XLA; needs --history_groups=1."
+    )
+    flags.DEFINE_integer(
+        "steps_per_execution", 1, "Steps between two callbacks.", lower_bound=1
+    )
+
+
+def check():
+    """Raises FlagError where flags contradict each other."""
+    is_compiled = FLAGS.jit_compile or FLAGS.strategy == "tpu"
+    reason = "--jit_compile" if FLAGS.jit_compile else "--strategy=tpu"
+    if is_compiled and FLAGS.history_groups > 1:
+        raise FlagError(f"{reason} needs static shapes: --history_groups=1")
+    if is_compiled and FLAGS.embedding_optimizer != "adam":
+        raise FlagError(f"{reason} needs --embedding_optimizer=adam")
 
 
 def _all_hyperparameters():

@@ -1,5 +1,7 @@
 """From the rows of the tasks to the inputs that models take."""
 
+import itertools
+
 import tensorflow as tf
 
 _REC_SLOTS = ("rec_items", "rec_positions")
@@ -11,87 +13,141 @@ _SEARCH_SLOTS = (
 )
 
 
+def fill_up(rows: dict[str, tf.Tensor], size: int) -> dict[str, tf.Tensor]:
+    """Adds empty rows up to a static size; "is_target" [size] tells them apart."""
+    number = tf.shape(rows["user"])[0]
+    filled = {"is_target": tf.range(size) < number}
+    for name, column in rows.items():
+        paddings = [[0, size - number]] + [[0, 0]] * (column.shape.rank - 1)
+        filled[name] = tf.ensure_shape(
+            tf.pad(column, paddings), [size, *column.shape[1:]]
+        )
+    return filled
+
+
 def make_inputs(
     rows: dict[str, dict[str, tf.Tensor]], query_words: tf.Tensor, num_groups: int
 ) -> dict[str, dict[str, tf.Tensor]]:
-    """Sorts rows by history length and cuts their histories into groups.
+    """Cuts the histories of all tasks' rows into groups of like length.
 
     Args:
-        rows: For each task "user" [B], "candidates" [B, C], "query" [B] for the
-            search task, and what `windows.cut_windows` returns.
+        rows: For each task "user" and "history_end" [B], "candidates" [B, C], "query"
+            [B] for the search task, and what `windows.cut_windows` returns. "user" and
+            "history_end" tell whether two rows have the same history.
         query_words: [num_queries + 1, W] the words of every query.
-        num_groups: How many groups of rows there are, each as wide as the longest
-            history of all tasks' rows in it; 1 keeps the rows in order and the
-            histories at full width, so that shapes are static.
+        num_groups: How many groups of histories there are, each as wide as the longest
+            in it. 1 keeps every row's history, the rows in order and the histories at
+            full width, so that shapes are static.
 
     Returns:
-        For each task "user", "candidates", "query" and "query_words" (search), "row"
-        and "history", a tuple of groups; "row" holds each row's index before sorting.
+        For each task "user", "candidates", "query" and "query_words" (search), "row",
+        each row's index before sorting, and
+
+        - with one group, "history", a tuple of that group, and "is_target", false for
+          rows that `fill_up` added;
+        - with more, "history_rows", a tuple of each group's rows of this task, as
+          indices of the group's histories. The first task's "history" is a tuple of
+          the groups of all tasks' distinct histories: targets of both tasks often have
+          one in common.
     """
-    static = num_groups == 1
-    inputs, members = {}, {}
-    for task, task_rows in rows.items():
-        length = tf.maximum(task_rows["num_recs"], task_rows["num_searches"])
-        size = tf.shape(length)[0]
-        order = tf.range(size) if static else tf.argsort(length, stable=True)
-        inputs[task] = {"row": order}
-        for name in ("user", "candidates", "query"):
-            if name in task_rows:
-                inputs[task][name] = tf.gather(task_rows[name], order)
-        if "query" in task_rows:
-            query = inputs[task]["query"]
-            inputs[task]["query_words"] = tf.gather(query_words, query)
-        ends = [size * (group + 1) // num_groups for group in range(num_groups)]
-        members[task] = [
-            order[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)
-        ]
-    widths = [
-        {} if static else _widths(rows, {task: members[task][group] for task in rows})
-        for group in range(num_groups)
-    ]
-    for task, task_rows in rows.items():
-        inputs[task]["history"] = tuple(
-            _make_group(task_rows, row, query_words, width)
-            for row, width in zip(members[task], widths, strict=True)
+    if num_groups == 1:
+        return {
+            task: _keep_rows(columns, query_words) for task, columns in rows.items()
+        }
+    histories, of_row = _distinct_histories(rows)
+    length = tf.maximum(histories["num_recs"], histories["num_searches"])
+    by_length = tf.argsort(length, stable=True)
+    size = tf.shape(length)[0]
+    ends = [size * group // num_groups for group in range(num_groups + 1)]
+    inputs = {}
+    for task, columns in rows.items():
+        place = tf.gather(tf.math.invert_permutation(by_length), of_row[task])
+        order = tf.argsort(place, stable=True)
+        place = tf.gather(place, order)
+        cuts = tf.unstack(tf.searchsorted(place, ends))
+        inputs[task] = _in_order(columns, order, query_words)
+        inputs[task]["history_rows"] = tuple(
+            place[cut:next_cut] - end
+            for cut, next_cut, end in zip(cuts, cuts[1:], ends, strict=False)
         )
+    inputs[next(iter(rows))]["history"] = tuple(
+        _make_group(histories, by_length[start:end], query_words)
+        for start, end in itertools.pairwise(ends)
+    )
     return inputs
 
 
-def _widths(
-    rows: dict[str, dict[str, tf.Tensor]], members: dict[str, tf.Tensor]
+def _keep_rows(
+    columns: dict[str, tf.Tensor], query_words: tf.Tensor
 ) -> dict[str, tf.Tensor]:
-    """The longest history among a group's rows of all tasks, 1 at least."""
-    return {
-        name: tf.reduce_max(
-            tf.concat(
-                [tf.gather(rows[task][name], row) for task, row in members.items()]
-                + [[1]],
-                axis=0,
-            )
+    """The inputs of one task, each row with a history of its own."""
+    size = columns["user"].shape[0]
+    inputs = _in_order(columns, tf.range(size), query_words)
+    group = {name: columns[name] for name in (*_REC_SLOTS, *_SEARCH_SLOTS)}
+    return inputs | {"history": (_complete(group, columns, query_words),)}
+
+
+def _in_order(
+    columns: dict[str, tf.Tensor], order: tf.Tensor, query_words: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """A task's inputs without its histories."""
+    inputs = {"row": order}
+    for name in ("user", "candidates", "query", "is_target"):
+        if name in columns:
+            inputs[name] = tf.gather(columns[name], order)
+    if "query" in inputs:
+        inputs["query_words"] = tf.gather(query_words, inputs["query"])
+    return inputs
+
+
+def _distinct_histories(
+    rows: dict[str, dict[str, tf.Tensor]],
+) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+    """The distinct histories of all tasks' rows, and which one each row has."""
+    names = ("num_recs", "num_searches", *_REC_SLOTS, *_SEARCH_SLOTS)
+    keys = {
+        task: tf.bitcast(
+            tf.stack([columns["history_end"], columns["user"]], axis=-1), tf.int64
         )
-        for name in ("num_recs", "num_searches")
+        for task, columns in rows.items()
     }
+    keys_of_all = tf.concat(list(keys.values()), axis=0)
+    distinct, of_row = tf.unique(keys_of_all)
+    position = tf.range(tf.shape(of_row)[0])
+    first = tf.math.unsorted_segment_min(position, of_row, tf.shape(distinct)[0])
+    histories = {
+        name: tf.gather(
+            tf.concat([columns[name] for columns in rows.values()], axis=0), first
+        )
+        for name in names
+    }
+    sizes = [tf.shape(key)[0] for key in keys.values()]
+    return histories, dict(zip(rows, tf.split(of_row, sizes), strict=True))
 
 
 def _make_group(
-    rows: dict[str, tf.Tensor],
-    order: tf.Tensor,
-    query_words: tf.Tensor,
-    widths: dict[str, tf.Tensor],
+    histories: dict[str, tf.Tensor], members: tf.Tensor, query_words: tf.Tensor
 ) -> dict[str, tf.Tensor]:
-    def slots(names: tuple[str, ...], number: str) -> dict[str, tf.Tensor]:
-        taken = {name: tf.gather(rows[name], order) for name in names}
-        if widths:
-            taken = {name: slot[:, : widths[number]] for name, slot in taken.items()}
-        return taken
+    """Some histories, as wide as the longest of them, 1 at least."""
+    group, numbers = {}, {}
+    for number, names in (("num_recs", _REC_SLOTS), ("num_searches", _SEARCH_SLOTS)):
+        numbers[number] = tf.gather(histories[number], members)
+        width = tf.reduce_max(tf.concat([numbers[number], [1]], axis=0))
+        for name in names:
+            group[name] = tf.gather(histories[name], members)[:, :width]
+    return _complete(group, numbers, query_words)
 
-    group = slots(_REC_SLOTS, "num_recs") | slots(_SEARCH_SLOTS, "num_searches")
+
+def _complete(
+    group: dict[str, tf.Tensor], numbers: dict[str, tf.Tensor], query_words: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    """Adds the words of the queries and the mask of the searches."""
     queries = group["search_queries"]
-    group["search_words"] = tf.gather(query_words, queries)
     slot = tf.range(queries.shape[1] or tf.shape(queries)[1])
-    num_searches = tf.gather(rows["num_searches"], order)
-    group["search_mask"] = slot < num_searches[:, None]
-    return group
+    return group | {
+        "search_words": tf.gather(query_words, queries),
+        "search_mask": slot < numbers["num_searches"][:, None],
+    }
 
 
 def distinct_pairs(

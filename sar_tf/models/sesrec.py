@@ -266,11 +266,10 @@ class SESRec(base.Model):
             )
         return {"weights": weights, "similar": similar, "dissimilar": dissimilar}
 
-    def _logits(self, inputs, training):
-        """Logits `(B, C)`, and the encoded groups of the batch's histories."""
+    def _logits(self, inputs, groups, training):
+        """Logits of the candidates: `(B, C)`."""
         candidates = self.encode_items(inputs["candidates"])
-        groups = [self.encode_history(h, training) for h in inputs["history"]]
-        parts = base.split_rows(candidates, inputs["history"])
+        parts = base.split_rows(candidates, groups)
         interests = ops.concatenate(
             [self._read(g, items) for g, items in zip(groups, parts, strict=True)],
             axis=0,
@@ -278,7 +277,7 @@ class SESRec(base.Model):
         user = self.user_encoder(inputs["user"])[:, None, :]
         user = ops.broadcast_to(user, (*ops.shape(candidates)[:2], user.shape[-1]))
         x = ops.concatenate([interests, user, candidates], axis=-1)
-        return self.prediction(x, training=training), groups
+        return self.prediction(x, training=training)
 
     def _read(self, group, candidates):
         """What candidates see of the histories (Eq. 17 to 20): `(B, C, 6 D)`."""
@@ -293,7 +292,10 @@ class SESRec(base.Model):
 
     def forward(self, batch, training=False):
         inputs = batch["rec"]
-        logits, groups = self._logits(inputs, training)
+        groups = base.encode_histories(
+            batch, lambda history: self.encode_history(history, training)
+        )["rec"]
+        logits = self._logits(inputs, groups, training)
         losses = {}
         if training and "query_item_loss" in self.loss_weights["rec"]:
             losses["query_item_loss"] = self._query_item_loss(inputs, groups)

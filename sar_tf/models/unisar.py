@@ -252,7 +252,9 @@ class UniSAR(base.Model):
         return {"rec": rec, "search": search}
 
     def forward(self, batch, training=False):
-        groups = self._encode_histories(batch, training)
+        groups = base.encode_histories(
+            batch, lambda history: self.encode_history(history, training)
+        )
         outputs = {}
         for task, inputs in batch.items():
             logits = self._logits(task, inputs, groups[task], training)
@@ -263,24 +265,10 @@ class UniSAR(base.Model):
             outputs[task] = logits, losses
         return outputs
 
-    def _encode_histories(self, batch, training):
-        """`encode_history` of each group: `{task: [encoded group, …]}`.
-
-        Groups of the same place are of like length in all tasks; they are
-        encoded together, which makes fewer and larger operations.
-        """
-        encoded = {task: [] for task in batch}
-        histories = (inputs["history"] for inputs in batch.values())
-        for parts in zip(*histories, strict=True):
-            group = self.encode_history(base.concatenate_rows(parts), training)
-            for task, part in zip(batch, base.split_rows(group, parts), strict=True):
-                encoded[task].append(part)
-        return encoded
-
     def _logits(self, task, inputs, groups, training):
         """Logits of a task's candidates (Eq. 8 and 9): `(B, C)`."""
         candidates = self.encode_items(inputs["candidates"])
-        parts = base.split_rows(candidates, inputs["history"])
+        parts = base.split_rows(candidates, groups)
         interests = [
             ops.concatenate(
                 [

@@ -25,7 +25,9 @@ class AdamL2(keras.optimizers.Adam):
     Args:
         l2: Factor of a weight in its gradient; twice the factor of the squared norm in
             the loss. Biases (variables named bias or beta) have none.
-        learning_rate, epsilon, …: As `keras.optimizers.Adam`.
+        learning_rate, epsilon, …: As `keras.optimizers.Adam`. With `global_clipnorm`,
+            all gradients g together (of the global batch, without the penalty's part)
+            are scaled down to this norm where theirs is larger.
 
     Reference:
         `torch.optim.Adam` with `weight_decay`.
@@ -43,21 +45,49 @@ class AdamL2(keras.optimizers.Adam):
         # names may differ.
         self._decays = tuple(not is_bias(variable) for variable in var_list)
 
+    def _clip_gradients(self, grads):
+        # TensorFlow's are clipped below: a replica's own part has another norm.
+        if keras.backend.backend() == "tensorflow":
+            return grads
+        return super()._clip_gradients(grads)
+
+    def _all_reduce_sum_gradients(self, grads_and_vars):
+        """Sums gradients over replicas; TensorFlow's optimizers alone have this."""
+        summed = super()._all_reduce_sum_gradients(grads_and_vars)
+        gradients, variables = zip(*summed, strict=True)
+        return list(zip(self._clip_summed(gradients), variables, strict=True))
+
+    def _clip_summed(self, gradients):
+        import tensorflow as tf  # Here because training on JAX does without it.
+
+        # A look-up's gradient has a row for each time that an id occurs. Keras would
+        # square these one by one, for the norm as for v, and not their sum.
+        return super()._clip_gradients([tf.convert_to_tensor(g) for g in gradients])
+
     def update_step(self, gradient, variable, learning_rate):
         index = self._get_variable_index(variable)
-        m, v = self._momentums[index], self._velocities[index]
-        gradient = ops.cast(gradient, variable.dtype)
-        if self.l2 and self._decays[index]:
-            gradient = ops.add(gradient, self.l2 * ops.convert_to_tensor(variable))
+        arrays = variable, self._momentums[index], self._velocities[index]
+        updated = self._update(
+            index,
+            ops.cast(gradient, variable.dtype),
+            *(ops.convert_to_tensor(array) for array in arrays),
+            learning_rate,
+        )
+        for array, value in zip(arrays, updated, strict=True):
+            self.assign(array, value)
 
-        step = ops.cast(self.iterations + 1, variable.dtype)
-        m_correction = 1 - ops.power(ops.cast(self.beta_1, variable.dtype), step)
-        v_correction = 1 - ops.power(ops.cast(self.beta_2, variable.dtype), step)
-        self.assign_add(m, (gradient - m) * (1 - self.beta_1))
-        self.assign_add(v, (ops.square(gradient) - v) * (1 - self.beta_2))
-        scale = ops.cast(learning_rate, variable.dtype) / m_correction
+    def _update(self, index, gradient, weight, m, v, learning_rate):
+        """The next w, m and v of the variable of that index, or of rows of it."""
+        if self.l2 and self._decays[index]:
+            gradient = gradient + self.l2 * weight
+        step = ops.cast(self.iterations + 1, weight.dtype)
+        m_correction = 1 - ops.power(ops.cast(self.beta_1, weight.dtype), step)
+        v_correction = 1 - ops.power(ops.cast(self.beta_2, weight.dtype), step)
+        m = m + (gradient - m) * (1 - self.beta_1)
+        v = v + (ops.square(gradient) - v) * (1 - self.beta_2)
+        scale = ops.cast(learning_rate, weight.dtype) / m_correction
         deviation = ops.sqrt(v) / ops.sqrt(v_correction) + self.epsilon
-        self.assign_sub(variable, scale * m / deviation)
+        return weight - scale * m / deviation, m, v
 
     def get_config(self):
         return {**super().get_config(), "l2": self.l2}

@@ -1,6 +1,7 @@
 """What happens in `fit` at the end of each step and each epoch."""
 
 import csv
+import itertools
 import math
 import time
 from pathlib import Path
@@ -110,14 +111,16 @@ class FiniteSteps(keras.callbacks.Callback):
         pipeline: The `BatchPipeline` of the training batches, which makes the batch
             again.
         run_dir: `RunDirectory`, which names the file it is written to.
+        workers: `Workers`, of which the chief writes it.
         start_step: Steps that the first epoch had behind it.
 
     Attributes:
         step: Steps that the epoch has behind it.
     """
 
-    def __init__(self, pipeline, run_dir, start_step=0):
+    def __init__(self, pipeline, run_dir, workers, start_step=0):
         super().__init__()
+        self.workers = workers
         self.pipeline = pipeline
         self.run_dir = run_dir
         self.start_step = start_step
@@ -127,7 +130,8 @@ class FiniteSteps(keras.callbacks.Callback):
         self.step = self.start_step
 
     def on_train_batch_end(self, batch, logs=None):
-        self.step = self.start_step + batch + 1
+        # Keras counts on where --steps_per_execution does not divide the steps.
+        self.step = self.start_step + min(batch + 1, self.params["steps"])
         if not math.isfinite(logs["loss"]):
             self._stop(f"the loss is {logs['loss']}")
 
@@ -141,19 +145,29 @@ class FiniteSteps(keras.callbacks.Callback):
             )
 
     def _stop(self, what):
-        batches = self.pipeline.train(self.epoch, self.step - 1).as_numpy_iterator()
-        arrays = {
-            "/".join(map(str, path)): array
-            for path, array in keras.tree.flatten_with_path(next(batches))
-        }
-        path, last = self.run_dir.broken_batch, self.run_dir.last
-        with whole_file(path) as beside, open(beside, "wb") as file:
-            np.savez(file, **arrays)
+        last = self.run_dir.last
+        where = (
+            f"; its batch is in {self._write_batch()}" if self.workers.is_chief else ""
+        )
         kept = f", {last} is from before it" if last.is_file() else ""
         raise TrainingError(
-            f"step {self.step} of epoch {self.epoch + 1}: {what}; its batch is in "
-            f"{path}{kept}; try a lower --learning_rate in another --run_dir"
+            f"step {self.step} of epoch {self.epoch + 1}: {what}{where}{kept}; "
+            "try a lower --learning_rate in another --run_dir"
         )
+
+    def _write_batch(self):
+        batches = self.pipeline.train(self.epoch, self.step - 1).as_numpy_iterator()
+        # Each of this process' replicas has an element of the dataset.
+        elements = list(itertools.islice(batches, self.pipeline.replicas_of_worker))
+        batch = elements if len(elements) > 1 else elements[0]
+        arrays = {
+            "/".join(map(str, path)): array
+            for path, array in keras.tree.flatten_with_path(batch)
+        }
+        path = self.run_dir.broken_batch
+        with whole_file(path) as beside, open(beside, "wb") as file:
+            np.savez(file, **arrays)
+        return path
 
 
 class Checkpoints(keras.callbacks.Callback):
@@ -168,6 +182,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     Args:
         run_dir: `RunDirectory`, which names the files.
+        workers: `Workers`, of which the chief writes them.
         minutes: Training time between two checkpoints inside an epoch, at least.
         steps_per_epoch: Steps of a whole epoch.
         finite_steps: `FiniteSteps`, which counts them.
@@ -182,6 +197,7 @@ class Checkpoints(keras.callbacks.Callback):
     def __init__(
         self,
         run_dir,
+        workers,
         minutes,
         steps_per_epoch,
         finite_steps,
@@ -191,6 +207,7 @@ class Checkpoints(keras.callbacks.Callback):
     ):
         super().__init__()
         self.run_dir = run_dir
+        self.workers = workers
         self.minutes = minutes
         self.steps_per_epoch = steps_per_epoch
         self.finite_steps = finite_steps
@@ -213,8 +230,11 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         remaining = self.steps_per_epoch - self.finite_steps.step
+        is_last_but_one = 0 < remaining <= self.model.steps_per_execution
         is_due = time.monotonic() - self.saved_at >= 60 * self.minutes
-        if remaining == 1 or (remaining and is_due):
+        # Workers' clocks differ, and all must save at the same step: the means of the
+        # metrics are of all.
+        if is_last_but_one or (remaining and self.workers.any(is_due)):
             metrics = [v.numpy().tolist() for v in self.model.metrics_variables]
             self._save(
                 {
@@ -232,9 +252,12 @@ class Checkpoints(keras.callbacks.Callback):
         self.finite_steps.check_weights()
         self.state = {
             **progress,
-            "step": int(self.model.optimizer.iterations),
+            "step": int(self.model.optimizer.iterations.numpy()),
             "callbacks": {n: c.get_state() for n, c in self.stateful.items()},
         }
+        self.saved_at = time.monotonic()
+        if not self.workers.is_chief:
+            return
         # The best one first: killed between the two, training resumes with a step
         # before this one and writes the same best checkpoint again.
         if is_best:
@@ -242,4 +265,3 @@ class Checkpoints(keras.callbacks.Callback):
         checkpoint.save(
             self.run_dir.last, self.model, self.state, previous=self.run_dir.previous
         )
-        self.saved_at = time.monotonic()

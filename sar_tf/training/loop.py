@@ -1,18 +1,12 @@
 """Trains and evaluates a model with Keras' `fit` and `evaluate`."""
 
+import dataclasses
+
 import keras
 
 from sar_tf.training import callbacks, checkpoint
-from sar_tf.training.adam import AdamL2
 from sar_tf.training.baselines import split_by_task
-
-
-def compile_model(model, learning_rate, l2):
-    """Gives a model its optimizer."""
-    # XLA would compile again for each of the many shapes of grouped histories.
-    model.compile(AdamL2(learning_rate=learning_rate, l2=l2), jit_compile=False)
-    # Else the first step makes the optimizer's variables and must be traced twice.
-    model.optimizer.build(model.trainable_variables)
+from sar_tf.training.strategy import Workers, distribute
 
 
 def fit(
@@ -21,7 +15,7 @@ def fit(
     run_dir,
     *,
     epochs,
-    evaluation_batches,
+    evaluation,
     plateau_factor=0.1,
     plateau_patience=3,
     min_learning_rate=1e-6,
@@ -32,12 +26,14 @@ def fit(
 ):
     """Trains until early stopping or the last epoch, with files in the run folder.
 
+    All workers of a strategy call this; only the chief writes files.
+
     Args:
         model: A built and compiled model.
         pipeline: The `BatchPipeline` of the training batches.
         run_dir: A started `RunDirectory`.
         epochs: Epochs at most.
-        evaluation_batches: Validation batches, a `tf.data.Dataset`.
+        evaluation: The `BatchPipeline` of the validation batches.
         plateau_factor, plateau_patience, min_learning_rate: After this many epochs
             without a better "val_NDCG@5" the learning rate is multiplied by the
             factor, down to the minimum.
@@ -53,18 +49,22 @@ def fit(
         WriteError: The disk is full or the folder cannot be written.
     """
     steps = pipeline.steps_per_epoch("train")
+    workers = Workers(model.distribute_strategy)
     state = None
     if resume:
-        state = checkpoint.load_last(run_dir.last, run_dir.previous, model)
+        # The chief first, which may have to put the files in order.
+        with workers.chief_first():
+            state = checkpoint.load_last(run_dir.last, run_dir.previous, model)
     while not _is_finished(state, epochs):
         epoch, step = _progress(state)
         plateau = callbacks.ReduceLROnPlateau(
             factor=plateau_factor, patience=plateau_patience, min_lr=min_learning_rate
         )
         early_stopping = callbacks.EarlyStopping(patience=early_stopping_patience)
-        finite_steps = callbacks.FiniteSteps(pipeline, run_dir, step)
+        finite_steps = callbacks.FiniteSteps(pipeline, run_dir, workers, step)
         checkpoints = callbacks.Checkpoints(
             run_dir,
+            workers,
             checkpoint_minutes,
             steps,
             finite_steps,
@@ -72,27 +72,48 @@ def fit(
             {"plateau": plateau, "early_stopping": early_stopping},
             state,
         )
+        records = [
+            callbacks.HistoryCsv(run_dir.history, epoch),
+            keras.callbacks.TensorBoard(run_dir.events, write_graph=False),
+        ]
+        model.train_function.begin(steps - step)
+        model.test_function.begin(evaluation.steps_per_epoch("validation"))
         # Epochs of one `fit` are of one length: one that broke off, which has fewer
         # steps left than the others, is trained to its end by a `fit` of its own.
         model.fit(
-            pipeline.train(epoch, step),
+            _train_batches(model, pipeline, epoch, step),
             steps_per_epoch=steps - step,
-            validation_data=evaluation_batches,
+            validation_data=_evaluation_batches(model, evaluation, "validation"),
+            validation_steps=evaluation.steps_per_epoch("validation"),
             initial_epoch=epoch,
             epochs=epoch + 1 if step else epochs,
             shuffle=False,  # the pipeline shuffles
-            verbose=verbose,
+            verbose=verbose if workers.is_chief else 0,
             callbacks=[
                 callbacks.MeanOverTasks(model.tasks),
                 plateau,
                 early_stopping,
-                callbacks.HistoryCsv(run_dir.history, epoch),
-                keras.callbacks.TensorBoard(run_dir.events, write_graph=False),
+                *(records if workers.is_chief else ()),
                 finite_steps,
                 checkpoints,
             ],
         )
         state = checkpoints.state
+    workers.wait()  # until the chief has written the best checkpoint
+
+
+def _train_batches(model, pipeline, epoch, step):
+    return distribute(
+        model.distribute_strategy,
+        lambda worker: dataclasses.replace(pipeline, worker=worker).train(epoch, step),
+    )
+
+
+def _evaluation_batches(model, pipeline, split):
+    return distribute(
+        model.distribute_strategy,
+        lambda worker: dataclasses.replace(pipeline, worker=worker).evaluate(split),
+    )
 
 
 def _progress(state):
@@ -108,7 +129,14 @@ def _is_finished(state, epochs):
     return state["epoch"] >= epochs or state["callbacks"]["early_stopping"]["stopped"]
 
 
-def evaluate(model, batches, verbose="auto"):
+def evaluate(model, pipeline, split, verbose="auto"):
     """Ranking metrics of a split: {task: {"HR@1": …, "NDCG@1": …, "MRR": …}}."""
-    logs = model.evaluate(batches, return_dict=True, verbose=verbose)
+    steps = pipeline.steps_per_epoch(split)
+    model.test_function.begin(steps)
+    logs = model.evaluate(
+        _evaluation_batches(model, pipeline, split),
+        steps=steps,
+        return_dict=True,
+        verbose=verbose,
+    )
     return split_by_task(logs, model.tasks)

@@ -64,10 +64,21 @@ def targets_of(records, task, split):
     ]
 
 
-def rows_of(inputs):
+def groups_of(batch, task):
+    """The groups of histories of a task, one history a row."""
+    if "history_rows" not in batch[task]:
+        return batch[task]["history"]
+    histories = next(iter(batch.values()))["history"]
+    return [
+        {name: array[rows] for name, array in group.items()}
+        for group, rows in zip(histories, batch[task]["history_rows"], strict=True)
+    ]
+
+
+def rows_of(batch, task):
     """Each row's history as lists without padding, in the order of the rows."""
     rows = []
-    for group in inputs["history"]:
+    for group in groups_of(batch, task):
         for i in range(len(group["rec_items"])):
             recs = np.count_nonzero(group["rec_items"][i])
             mask = group["search_mask"][i]
@@ -105,7 +116,7 @@ def test_evaluation_is_exact_and_in_order(pipeline, records, split):
         expected = iter(targets_of(records[0], task, split))
         for batch in batches:
             inputs = batch[task]
-            histories = rows_of(inputs)
+            histories = rows_of(batch, task)
             for row in np.argsort(inputs["row"]):
                 record, target = next(expected)
                 check_row(inputs, row, histories[row], record, target)
@@ -127,7 +138,7 @@ def test_every_training_target_once_an_epoch_with_its_own_history(
         }
         for batch in epoch:
             inputs = batch[task]
-            for row, history in enumerate(rows_of(inputs)):
+            for row, history in enumerate(rows_of(batch, task)):
                 record, target = expected.pop(int(inputs["candidates"][row, 0]))
                 check_row(inputs, row, history, record, target)
                 assert not np.isin(
@@ -158,43 +169,65 @@ def test_shapes_and_types(pipeline, epoch):
             pipeline.query_words.numpy()[inputs["sampled_queries"]],
         )
         assert ("query" in inputs) == (task == "search")
-        assert sum(len(group["rec_items"]) for group in inputs["history"]) == size
+        assert sum(len(rows) for rows in inputs["history_rows"]) == size
         for array in tf.nest.flatten(inputs):
             if array is inputs["pairs"]["counts"]:
                 assert array.dtype == np.float32
             else:
                 assert array.dtype in (np.int32, bool)
-        group = inputs["history"][-1]
+        group = groups_of(epoch[0], task)[-1]
         assert group["clicked_items"].shape[2] == info.max_clicked_items
         assert group["search_words"].shape[2] == info.max_query_words
 
 
-def test_groups_of_both_tasks_are_as_wide_as_their_longest_history(epoch):
-    tasks = epoch[0].values()
-    for place in range(len(epoch[0]["rec"]["history"])):
-        groups = [inputs["history"][place] for inputs in tasks]
-        recs = [(group["rec_items"] > 0).sum(1) for group in groups]
-        searches = [group["search_mask"].sum(1) for group in groups]
-        for group in groups:
-            assert group["rec_items"].shape[1] == max(np.concatenate(recs).max(), 1)
-            widest = max(np.concatenate(searches).max(), 1)
-            assert group["search_queries"].shape[1] == widest
+def test_groups_are_as_wide_as_their_longest_history(epoch):
+    for group in epoch[0]["rec"]["history"]:
+        recs = (group["rec_items"] > 0).sum(1)
+        searches = group["search_mask"].sum(1)
+        assert group["rec_items"].shape[1] == max(recs.max(initial=0), 1)
+        assert group["search_queries"].shape[1] == max(searches.max(initial=0), 1)
 
 
-def test_rows_are_sorted_by_history_length(epoch):
-    for inputs in epoch[0].values():
-        lengths = [
-            np.maximum((group["rec_items"] > 0).sum(1), group["search_mask"].sum(1))
-            for group in inputs["history"]
+def test_groups_are_even_and_rows_sorted_by_history_length(epoch):
+    for batch in epoch:
+        sizes = [len(group["rec_items"]) for group in batch["rec"]["history"]]
+        assert max(sizes) - min(sizes) <= 1
+        for task in batch:
+            lengths = [
+                max(len(row["rec_items"]), len(row["search_queries"]))
+                for row in rows_of(batch, task)
+            ]
+            assert lengths == sorted(lengths)
+
+
+def test_targets_after_the_same_behaviors_share_a_history(records, epoch):
+    ends = {
+        (task, int(record.target_item[target])): (
+            record.user,
+            record.target_history_end[target],
+        )
+        for task in TASKS
+        for record, target in targets_of(records[0], task, "train")
+    }
+    shared = 0
+    for batch in epoch:
+        assert "history" not in batch["search"]
+        positives = [
+            (task, int(item))
+            for task, inputs in batch.items()
+            for item in inputs["candidates"][:, 0]
         ]
-        assert (np.diff(np.concatenate(lengths)) >= 0).all()
+        number = sum(len(group["rec_items"]) for group in batch["rec"]["history"])
+        assert number == len({ends[positive] for positive in positives})
+        shared += len(positives) - number
+    assert shared > 0
 
 
 def test_pairs_are_the_clicks_of_the_histories_counted(pipeline, epoch):
-    for inputs in epoch[0].values():
+    for task, inputs in epoch[0].items():
         expected = collections.Counter(
             (query, item)
-            for group in inputs["history"]
+            for group in groups_of(epoch[0], task)
             for queries, clicked in zip(
                 group["search_queries"], group["clicked_items"], strict=True
             )
@@ -221,19 +254,24 @@ def test_one_group_keeps_order_and_full_width(pipeline, epoch):
         positive: history
         for batch in epoch
         for positive, history in zip(
-            batch["search"]["candidates"][:, 0], rows_of(batch["search"]), strict=True
+            batch["search"]["candidates"][:, 0], rows_of(batch, "search"), strict=True
         )
     }
     for batch in to_numpy(dataset.take(3)):
         inputs = batch["search"]
         np.testing.assert_array_equal(inputs["row"], np.arange(len(inputs["row"])))
         # Trimming has not changed anything, positions included.
-        for positive, history in zip(
-            inputs["candidates"][:, 0], rows_of(inputs), strict=True
+        for positive, history, is_target in zip(
+            inputs["candidates"][:, 0],
+            rows_of(batch, "search"),
+            inputs["is_target"],
+            strict=True,
         ):
-            assert history == trimmed[positive]
+            if is_target:
+                assert history == trimmed[positive]
         (group,) = inputs["history"]
         positions = np.hstack([group["rec_positions"], group["search_positions"]])
+        positions = positions[inputs["is_target"]]
         np.testing.assert_array_equal(
             np.sort(positions), np.tile(np.arange(7), (len(positions), 1))
         )
@@ -289,11 +327,7 @@ def test_task_with_fewer_targets_than_steps_or_none(tmp_path):
     empty = batches[0]["search"]
     assert empty["candidates"].shape == (0, 5)
     assert empty["query_words"].shape == (0, 1)
-    assert [len(group["rec_items"]) for group in empty["history"]] == [0] * 4
-    for group, other in zip(
-        empty["history"], batches[0]["rec"]["history"], strict=True
-    ):
-        assert group["rec_items"].shape[1] == other["rec_items"].shape[1]
+    assert [len(rows) for rows in empty["history_rows"]] == [0] * 4
     (validation,) = to_numpy(pipeline.evaluate("validation"))
     assert len(validation["rec"]["user"]) == 2
     assert validation["search"]["candidates"].shape == (0, 100)

@@ -15,7 +15,14 @@ from sar_tf.training import callbacks
 
 UNISAR = ("--model=unisar", "--embedding_dim=8", "--hidden_dim=8")
 # One task and a small graph: what many runs are compared with.
-SESREC = ("--model=sesrec", "--ablation=base", "--learning_rate=0.01", "--epochs=3")
+SESREC = (
+    "--model=sesrec",
+    "--ablation=base",
+    "--learning_rate=0.01",
+    "--embedding_optimizer=lazy_adam",
+    "--clip_norm=0.5",
+    "--epochs=3",
+)
 
 
 @pytest.fixture(scope="module")
@@ -216,3 +223,22 @@ def test_errors_leave_the_process_without_a_traceback(run_process):
     assert process.stdout == ""
     assert re.match(r"run\.py: \S+none: no such folder; ", process.stderr)
     assert len(process.stderr.splitlines()) == 1
+
+
+def test_steps_per_execution_change_nothing(run, small_flags, sesrec, tmp_path):
+    """That do not divide an epoch's steps: none is left out or done twice."""
+    run_dir = f"--run_dir={tmp_path / 'run'}"
+    run(*small_flags, *SESREC, run_dir, "--steps_per_execution=4")
+    assert_same_checkpoints(tmp_path / "run", sesrec)
+    assert read_history(tmp_path / "run") == read_history(sesrec)
+
+
+@pytest.mark.parametrize(
+    ("flag", "needed"),
+    [
+        ("--jit_compile", "--history_groups=1"),
+        ("--strategy=tpu", "--history_groups=1"),
+    ],
+)
+def test_flags_that_need_others_say_so(run, flag, needed):
+    assert needed in error_of(run, flag, "--history_groups=2")

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from sar_tf.training import callbacks, checkpoint
 from sar_tf.training.run_directory import RunDirectory
+from sar_tf.training.strategy import Workers
 
 SCORES = [0.1, 0.3, 0.2, 0.2, 0.2, 0.2, 0.2, 0.4]
 STEPS = 2
@@ -26,6 +27,8 @@ def make_model():
 class Ones:
     """Training batches, all alike."""
 
+    replicas_of_worker = 1
+
     def train(self, start_epoch=0, start_step=0):
         return tf.data.Dataset.from_tensors((tf.ones((4, 2)), tf.ones((4, 1)))).repeat()
 
@@ -43,7 +46,8 @@ def fit(model, folder, epochs, restored=None, stop_patience=10):
     run_dir.start("")
     plateau = callbacks.ReduceLROnPlateau(factor=0.1, patience=2, min_lr=1e-3)
     early = callbacks.EarlyStopping(patience=stop_patience)
-    finite_steps = callbacks.FiniteSteps(Ones(), run_dir)
+    workers = Workers(tf.distribute.get_strategy())
+    finite_steps = callbacks.FiniteSteps(Ones(), run_dir, workers)
     initial_epoch = restored["epoch"] if restored else 0
     model.fit(
         Ones().train(),
@@ -60,6 +64,7 @@ def fit(model, folder, epochs, restored=None, stop_patience=10):
             finite_steps,
             callbacks.Checkpoints(
                 run_dir,
+                workers,
                 1000,
                 STEPS,
                 finite_steps,

@@ -14,6 +14,7 @@ from keras import ops
 from sar_tf.metrics.ranking import RankingMetrics
 from sar_tf.models import base
 from sar_tf.training import callbacks, checkpoint, loop
+from sar_tf.training.compile import compile_model
 from sar_tf.training.run_directory import RunDirectory
 
 STEPS = 5
@@ -44,15 +45,17 @@ class Candidates:
     """
 
     infinite: int = -1
+    worker: int = 0
+    replicas_of_worker: int = 1
 
     def steps_per_epoch(self, split):
-        return STEPS
+        return STEPS if split == "train" else 3
 
     def train(self, start_epoch=0, start_step=0):
         numbers = tf.data.Dataset.counter(STEPS * start_epoch + start_step)
         return numbers.map(self._make_batch)
 
-    def validation(self):
+    def evaluate(self, split):
         return tf.data.Dataset.range(1000, 1003).map(self._make_batch)
 
     def _make_batch(self, number):
@@ -67,7 +70,7 @@ def fit(folder, epochs=EPOCHS, resume=False, minutes=1000.0, pipeline=None):
     model = Tiny()
     pipeline = pipeline or Candidates()
     model.build_on(next(iter(pipeline.train())))
-    loop.compile_model(model, learning_rate=0.1, l2=0.0)
+    compile_model(model, learning_rate=0.1, l2=0.0)
     run_dir = RunDirectory(folder)
     run_dir.start("")
     loop.fit(
@@ -75,7 +78,7 @@ def fit(folder, epochs=EPOCHS, resume=False, minutes=1000.0, pipeline=None):
         pipeline,
         run_dir,
         epochs=epochs,
-        evaluation_batches=pipeline.validation(),
+        evaluation=pipeline,
         plateau_patience=1,
         checkpoint_minutes=minutes,
         resume=resume,
