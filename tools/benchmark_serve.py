@@ -12,6 +12,7 @@ from tools.benchmark_model import make_model, peak_memory
 
 _WARM_UP_CALLS = 3
 _FEWEST_CALLS = 20
+_NOT_SENT = ("row", "is_target", "history")
 
 
 def measure(name, batches, *, seconds, batch_size=256):
@@ -70,5 +71,5 @@ def _time_calls(rank, batches, task, seconds):
 
 def _features(inputs):
     """A task's inputs as a signature takes them: one flat dict."""
-    flat = {n: v for n, v in inputs.items() if n not in ("row", "history")}
+    flat = {n: v for n, v in inputs.items() if n not in _NOT_SENT}
     return flat | inputs["history"][0]

@@ -112,6 +112,7 @@ class RandomBatches:
                 inputs["query_words"] = self._query_words[inputs["query"]]
             if self.num_groups == 1:
                 inputs["history"] = (history,)
+                inputs["is_target"] = np.full(size, True)
             else:
                 inputs["history_rows"] = tuple(map(np.arange, np.diff(bounds)))
             batch[task] = inputs

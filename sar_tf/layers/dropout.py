@@ -37,4 +37,4 @@ class Dropout(layers.Dropout):
         bits = ops.reshape(bits, (-1,))[:size]
         keep = ops.reshape(bits >= dropped, shape)
         scale = _LEVELS / (_LEVELS - dropped)
-        return inputs * ops.where(keep, scale, 0.0)
+        return inputs * ops.cast(ops.where(keep, scale, 0.0), inputs.dtype)

@@ -31,10 +31,10 @@ class Executor:
         @tf.function(reduce_retracing=True)
         def execute(iterator, steps):
             if model.steps_per_execution == 1:
-                strategy.run(run_step, args=((next(iterator),),))
+                strategy.run(run_step, args=(next(iterator),))
             else:
                 for _ in tf.range(steps):
-                    strategy.run(run_step, args=((next(iterator),),))
+                    strategy.run(run_step, args=(next(iterator),))
             # For the progress bar, this replica's results will do.
             return keras.tree.map_structure(
                 lambda x: strategy.experimental_local_results(x)[0],

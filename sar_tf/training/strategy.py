@@ -59,7 +59,7 @@ def _connect_to_tpu(tpu):
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=tpu)
         tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
-    except (ValueError, tf.errors.OpError) as error:
+    except (ValueError, OSError, tf.errors.OpError) as error:
         raise StrategyError(
             f"--tpu={tpu!r} cannot be reached ({error}); name a TPU, or choose another "
             "--strategy"

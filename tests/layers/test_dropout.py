@@ -15,6 +15,12 @@ def test_drops_the_rate_and_scales_the_rest(shape):
     np.testing.assert_allclose(result[kept], 1 / 0.8, rtol=1e-4)
 
 
+def test_keeps_the_type():
+    layer = Dropout(0.5, dtype="bfloat16")
+    result = layer(ops.ones((4, 4), "bfloat16"), training=True)
+    assert keras.backend.standardize_dtype(result.dtype) == "bfloat16"
+
+
 def test_changes_nothing_in_inference():
     inputs = np.arange(6.0).reshape(2, 3)
     np.testing.assert_array_equal(Dropout(0.5)(inputs, training=False), inputs)

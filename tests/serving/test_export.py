@@ -62,7 +62,7 @@ def as_signature(inputs):
     """The inputs of a batch of one group as those of a signature."""
     flat = {name: value for name, value in inputs.items() if name != "history"}
     flat.update(inputs["history"][0])
-    del flat["row"]
+    del flat["row"], flat["is_target"]
     return {name: value.numpy() for name, value in flat.items()}
 
 
