@@ -20,6 +20,7 @@ def define():
     _define_run()
     _define_data()
     _define_training()
+    _define_devices()
     flags.DEFINE_enum("model", "unisar", models.names(), "Which model to train.")
     for name, default in _all_hyperparameters().items():
         _define_hyperparameter(name, default)
@@ -119,6 +120,46 @@ def _define_training():
         "Epochs without a better validation NDCG@5 that end training.",
         lower_bound=1,
     )
+    flags.DEFINE_float(
+        "checkpoint_minutes",
+        10.0,
+        "Training time between two checkpoints inside an epoch, at least; 0 is every "
+        "step. At an epoch's end there is one anyway.",
+        lower_bound=0.0,
+    )
+
+
+def _define_devices():
+    flags.DEFINE_enum(
+        "strategy",
+        "one_device",
+        ("one_device", "mirrored", "multi_worker", "tpu"),
+        "mirrored: all GPUs of this machine; multi_worker: the machines that the "
+        "variable TF_CONFIG names; tpu: see --tpu. --batch_size is that of all.",
+    )
+    flags.DEFINE_string("tpu", "", "Name or address of the TPU; local: this machine's.")
+    flags.DEFINE_enum(
+        "precision",
+        "float32",
+        ("float32", "bfloat16"),
+        "bfloat16: of all but weights, losses and softmax.",
+    )
+    flags.DEFINE_bool(
+        "jit_compile", False, "Compile steps with XLA; needs --history_groups=1."
+    )
+    flags.DEFINE_integer(
+        "steps_per_execution", 1, "Steps between two callbacks.", lower_bound=1
+    )
+
+
+def check():
+    """Raises FlagError where flags contradict each other."""
+    is_compiled = FLAGS.jit_compile or FLAGS.strategy == "tpu"
+    reason = "--jit_compile" if FLAGS.jit_compile else "--strategy=tpu"
+    if is_compiled and FLAGS.history_groups > 1:
+        raise FlagError(f"{reason} needs static shapes: --history_groups=1")
+    if is_compiled and FLAGS.embedding_optimizer != "adam":
+        raise FlagError(f"{reason} needs --embedding_optimizer=adam")
 
 
 def _all_hyperparameters():

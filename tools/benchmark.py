@@ -45,7 +45,7 @@ def main(argv):
 def _measure_input():
     from tools import benchmark_input
 
-    return benchmark_input.measure(FLAGS.dataset_dir, FLAGS.seconds)
+    return benchmark_input.measure(FLAGS.dataset_dir, FLAGS.seconds, FLAGS.users)
 
 
 def _measure_model():
@@ -118,6 +118,7 @@ def define_flags():
     flags.DEFINE_string(
         "dataset_dir", None, "for input: a dataset; default: a random one"
     )
+    flags.DEFINE_integer("users", 5000, "of the random dataset", lower_bound=1)
     flags.DEFINE_string("model", "unisar", "which model, with its defaults")
     flags.DEFINE_enum("backend", "tensorflow", ("tensorflow", "jax"), "of Keras")
     flags.DEFINE_integer("items", 12_101, "rows of the item table", lower_bound=1)

@@ -1,5 +1,6 @@
 """How many training targets a second the input pipeline makes."""
 
+import resource
 import statistics
 import tempfile
 import time
@@ -13,13 +14,14 @@ _WARM_UP_STEPS = 20
 _INTERVALS = 10
 
 
-def measure(dataset_dir: str | None, seconds: float) -> dict:
+def measure(dataset_dir: str | None, seconds: float, users: int = 5000) -> dict:
     """Reads training batches of both tasks, with windows of 30 + 30 slots.
 
     Args:
         dataset_dir: A dataset; None makes one of random sequences, of 3 to 200
             behaviors a user, in a temporary folder.
         seconds: How long to read after the warm-up.
+        users: How many the random dataset has.
 
     Returns:
         "targets_per_second", the median of ten intervals of equal length, the
@@ -28,7 +30,7 @@ def measure(dataset_dir: str | None, seconds: float) -> dict:
     """
     with tempfile.TemporaryDirectory() as folder:
         if dataset_dir is None:
-            write_random_dataset(Path(folder))
+            write_random_dataset(Path(folder), num_users=users)
         pipeline = BatchPipeline(SequenceDataset.open(dataset_dir or folder))
         started = time.perf_counter()
         batches = iter(pipeline.train())
@@ -43,12 +45,14 @@ def measure(dataset_dir: str | None, seconds: float) -> dict:
         )
         processor_time = time.process_time() - processor_time
         info = pipeline.dataset.info
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return {
             "targets_per_second": round(statistics.median(rates)),
             "slowest_interval": round(min(rates)),
             "fastest_interval": round(max(rates)),
             "targets_per_processor_second": round(sum(counts) / processor_time),
             "seconds_to_first_batch": round(first_batch, 2),
+            "peak_memory_mib": round(peak / 1024),
             "dataset": info.name,
             "users": info.num_users,
             "behaviors": info.num_behaviors,

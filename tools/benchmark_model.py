@@ -9,7 +9,7 @@ import keras
 
 from sar_tf import models
 from sar_tf.metrics.ranking import RankingMetrics
-from sar_tf.training import loop
+from sar_tf.training.compile import compile_model
 
 TRAINING_SIZES = (1018, 1019)  # amazon_beauty's with batch_size=1024
 EVALUATION_SIZES = (256, 256)
@@ -26,14 +26,14 @@ def measure_training(name, batches, *, sizes, seconds, embedding_optimizer):
         batches: Its `RandomBatches`.
         sizes: Targets a task, of batches that take turns.
         seconds: How long to go on after the warm-up.
-        embedding_optimizer: As `loop.compile_model`.
+        embedding_optimizer: As `compile_model`.
 
     Returns:
         What was measured, and of what.
     """
     prepared = batches.train(sizes)
     model = make_model(name, batches)
-    loop.compile_model(
+    compile_model(
         model, learning_rate=1e-3, l2=1e-5, embedding_optimizer=embedding_optimizer
     )
     timer = _StepTimer(seconds)
@@ -55,7 +55,7 @@ def measure_evaluation(name, batches, *, sizes, seconds):
     """
     prepared = batches.evaluate(sizes)
     model = make_model(name, batches)
-    loop.compile_model(model, learning_rate=1e-3, l2=1e-5)
+    compile_model(model, learning_rate=1e-3, l2=1e-5)
     timer = _StepTimer(seconds)
     model.evaluate(_repeat(prepared), steps=_ENDLESS, verbose=0, callbacks=[timer])
     return _describe(name, batches, sizes, timer)

@@ -67,8 +67,9 @@ def import_checkpoint(*, model, checkpoint, dataset_dir, run_dir, num_heads=None
     from sar_tf.interop import projects
     from sar_tf.interop.checkpoint import read_checkpoint
     from sar_tf.interop.weights import InteropError
-    from sar_tf.training import build, loop
+    from sar_tf.training import build
     from sar_tf.training import checkpoint as checkpoints
+    from sar_tf.training.compile import compile_model
     from sar_tf.training.run_directory import RunDirectory
 
     run = RunDirectory(run_dir)
@@ -95,7 +96,7 @@ def import_checkpoint(*, model, checkpoint, dataset_dir, run_dir, num_heads=None
     except ValueError as error:
         raise InteropError(f"{checkpoint} and {dataset_dir}: {error}") from error
     # The optimizer's state, which checkpoints have, begins with zeros.
-    loop.compile_model(built, learning_rate=1e-3, l2=0.0)
+    compile_model(built, learning_rate=1e-3, l2=0.0)
     built.optimizer.build(built.trainable_variables)
     run.start(_flags(model, dataset.dataset_dir, lengths, hyperparameters))
     checkpoints.save(run.best, built, {"epoch": 0, "step": 0})

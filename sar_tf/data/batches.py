@@ -13,6 +13,18 @@ _SEARCH_SLOTS = (
 )
 
 
+def fill_up(rows: dict[str, tf.Tensor], size: int) -> dict[str, tf.Tensor]:
+    """Adds empty rows up to a static size; "is_target" [size] tells them apart."""
+    number = tf.shape(rows["user"])[0]
+    filled = {"is_target": tf.range(size) < number}
+    for name, column in rows.items():
+        paddings = [[0, size - number]] + [[0, 0]] * (column.shape.rank - 1)
+        filled[name] = tf.ensure_shape(
+            tf.pad(column, paddings), [size, *column.shape[1:]]
+        )
+    return filled
+
+
 def make_inputs(
     rows: dict[str, dict[str, tf.Tensor]], query_words: tf.Tensor, num_groups: int
 ) -> dict[str, dict[str, tf.Tensor]]:
@@ -31,7 +43,8 @@ def make_inputs(
         For each task "user", "candidates", "query" and "query_words" (search), "row",
         each row's index before sorting, and
 
-        - with one group, "history", a tuple of that group;
+        - with one group, "history", a tuple of that group, and "is_target", false for
+          rows that `fill_up` added;
         - with more, "history_rows", a tuple of each group's rows of this task, as
           indices of the group's histories. The first task's "history" is a tuple of
           the groups of all tasks' distinct histories: targets of both tasks often have
@@ -68,7 +81,8 @@ def _keep_rows(
     columns: dict[str, tf.Tensor], query_words: tf.Tensor
 ) -> dict[str, tf.Tensor]:
     """The inputs of one task, each row with a history of its own."""
-    inputs = _in_order(columns, tf.range(tf.shape(columns["user"])[0]), query_words)
+    size = columns["user"].shape[0]
+    inputs = _in_order(columns, tf.range(size), query_words)
     group = {name: columns[name] for name in (*_REC_SLOTS, *_SEARCH_SLOTS)}
     return inputs | {"history": (_complete(group, columns, query_words),)}
 
@@ -78,7 +92,7 @@ def _in_order(
 ) -> dict[str, tf.Tensor]:
     """A task's inputs without its histories."""
     inputs = {"row": order}
-    for name in ("user", "candidates", "query"):
+    for name in ("user", "candidates", "query", "is_target"):
         if name in columns:
             inputs[name] = tf.gather(columns[name], order)
     if "query" in inputs:

@@ -8,12 +8,19 @@ import tensorflow as tf
 
 from sar_tf.data.batches import (
     distinct_pairs,
+    fill_up,
     make_inputs,
     sample_queries_and_items,
 )
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.schema import TASKS
-from sar_tf.data.targets import TargetReader, fold_in, parallel_calls, plain_graph
+from sar_tf.data.targets import (
+    TargetReader,
+    count_targets,
+    fold_in,
+    parallel_calls,
+    plain_graph,
+)
 
 _PREFETCHED = 4  # Batches ready for the next steps.
 
@@ -37,8 +44,13 @@ class BatchPipeline:
             session; None is as many as the dataset has.
         num_negatives: Training negatives a positive.
         num_sampled: Items and queries drawn at each training step.
-        num_groups: Groups of similar history length in a batch; see `make_inputs`.
+        num_groups: Groups of similar history length in a batch; see `make_inputs`. With
+            1, all shapes are static: rows that are no target may fill up a batch.
         seed: Everything random follows from it and the epoch.
+        num_replicas: Replicas that share a step. Each takes an element of the dataset,
+            and the elements of all have the rows of a step.
+        worker, num_workers: Each of several workers reads its share of the records,
+            for its share of the replicas.
     """
 
     dataset: SequenceDataset
@@ -52,19 +64,30 @@ class BatchPipeline:
     num_sampled: int = 1024
     num_groups: int = 4
     seed: int = 0
+    num_replicas: int = 1
+    worker: int = 0
+    num_workers: int = 1
 
     def __post_init__(self) -> None:
         if not self.tasks or not set(self.tasks) <= set(TASKS):
             raise ValueError(f"tasks must be some of {list(TASKS)}, got {self.tasks}")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name != "seed" and isinstance(value, int) and value < 1:
-                raise ValueError(f"{field.name} must be 1 or more, got {value}")
+            lowest = 0 if field.name in ("seed", "worker") else 1
+            if isinstance(value, int) and value < lowest:
+                raise ValueError(f"{field.name} must be {lowest} or more, got {value}")
+        if self.num_replicas % self.num_workers:
+            raise ValueError(
+                f"num_replicas={self.num_replicas} is no multiple of "
+                f"num_workers={self.num_workers}"
+            )
 
     def steps_per_epoch(self, split: str = "train") -> int:
         """Steps in which every target of a split appears once."""
-        most = max(self._num_targets(task, split) for task in self.tasks)
-        return -(-most // self.batch_size)
+        most = max(
+            targets[task][split] for targets in self._targets for task in self.tasks
+        )
+        return -(-most * self.num_workers // self.batch_size)
 
     def train(self, start_epoch: int = 0, start_step: int = 0) -> tf.data.Dataset:
         """Endless training batches, epoch after epoch, each in an order of its own.
@@ -78,7 +101,8 @@ class BatchPipeline:
         def make_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
             seed = tf.stack([tf.constant(self.seed, tf.int64), epoch])
             rows = self._zip_tasks("train", seed).enumerate()
-            skipped = tf.where(tf.equal(epoch, start_epoch), start_step, 0)
+            first = start_step * self.replicas_of_worker
+            skipped = tf.where(tf.equal(epoch, start_epoch), first, 0)
             return rows.skip(tf.cast(skipped, tf.int64)).map(
                 functools.partial(self._finish_training, seed=seed),
                 num_parallel_calls=parallel_calls(),
@@ -109,8 +133,20 @@ class BatchPipeline:
         limit = getattr(self, name)
         return max(getattr(self.dataset.info, name), 1) if limit is None else limit
 
-    def _num_targets(self, task: str, split: str) -> int:
-        return self.dataset.info.targets[task][split]
+    @property
+    def replicas_of_worker(self) -> int:
+        """Elements of the dataset of one worker that a step takes."""
+        return self.num_replicas // self.num_workers
+
+    @functools.cached_property
+    def _targets(self) -> list[dict[str, dict[str, int]]]:
+        """Of each worker: {task: {split: number of its targets}}."""
+        if self.num_workers == 1:
+            return [self.dataset.info.targets]
+        return [
+            count_targets(self.dataset, worker, self.num_workers)
+            for worker in range(self.num_workers)
+        ]
 
     def _require_targets(self, split: str) -> None:
         if not self.steps_per_epoch(split):
@@ -127,6 +163,8 @@ class BatchPipeline:
             max_search_history=self.max_search_history,
             max_clicked_items=self._limit("max_clicked_items"),
             num_negatives=self.num_negatives,
+            worker=self.worker,
+            num_workers=self.num_workers,
         )
         streams = {}
         for task in self.tasks:
@@ -134,17 +172,26 @@ class BatchPipeline:
             streams[task] = self._split_evenly(rows, task, split)
         # Fails where the records hold other targets than the info says.
         return tf.data.Dataset.zip(streams).apply(
-            tf.data.experimental.assert_cardinality(self.steps_per_epoch(split))
+            tf.data.experimental.assert_cardinality(self._elements(split))
         )
+
+    def _elements(self, split: str) -> int:
+        """Elements of a worker's dataset in an epoch: one a step and replica."""
+        return self.steps_per_epoch(split) * self.replicas_of_worker
 
     def _split_evenly(
         self, rows: tf.data.Dataset, task: str, split: str
     ) -> tf.data.Dataset:
-        steps = self.steps_per_epoch(split)
-        number = self._num_targets(task, split)
+        elements = self._elements(split)
+        number = self._targets[self.worker][task][split]
         if not number:
-            return rows.take(1).repeat(steps)
-        return rows.rebatch(np.diff(np.arange(steps + 1) * number // steps))
+            rows = rows.take(1).repeat(elements)
+        else:
+            rows = rows.rebatch(np.diff(np.arange(elements + 1) * number // elements))
+        if self.num_groups > 1:
+            return rows
+        most = max(targets[task][split] for targets in self._targets)
+        return rows.map(functools.partial(fill_up, size=-(-most // elements)))
 
     @plain_graph
     def _finish(self, rows: dict[str, dict]) -> dict[str, dict]:
@@ -155,7 +202,9 @@ class BatchPipeline:
         self, step: tf.Tensor, rows: dict[str, dict], seed: tf.Tensor
     ) -> dict[str, dict]:
         inputs = self._finish(rows)
-        # A stream of its own, beside those of the tasks' targets.
+        # A stream of its own, beside those of the tasks' targets; the same in all
+        # replicas of a step.
+        step = step // self.replicas_of_worker
         seed = fold_in(fold_in(seed, len(TASKS)), step)
         for task in self.tasks:
             inputs[task] |= sample_queries_and_items(

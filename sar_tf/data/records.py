@@ -11,12 +11,19 @@ _BLOCK_BEHAVIORS = 1 << 16  # Aimed at, for an average user.
 _BLOCK_USERS = (256, 8192)  # At least this many for mixing; at most.
 
 
-def read_blocks(dataset: SequenceDataset, seed: tf.Tensor | None) -> tf.data.Dataset:
+def read_blocks(
+    dataset: SequenceDataset,
+    seed: tf.Tensor | None,
+    worker: int = 0,
+    num_workers: int = 1,
+) -> tf.data.Dataset:
     """Serialized records, a block of users an element.
 
     Args:
         dataset: Where the shards are.
         seed: [2] of a stateless shuffle of shards and records; None keeps the order.
+        worker, num_workers: The share that is read: every num_workers-th shard, or
+            where there are fewer shards than workers, every num_workers-th record.
 
     Returns:
         A dataset of [U] strings.
@@ -25,13 +32,20 @@ def read_blocks(dataset: SequenceDataset, seed: tf.Tensor | None) -> tf.data.Dat
     fewest, most = _BLOCK_USERS
     behaviors = max(info.num_behaviors // max(info.num_users, 1), 1)
     block_users = min(max(_BLOCK_BEHAVIORS // behaviors, fewest), most)
-    paths = tf.constant([str(path) for path in dataset.shard_paths()])
+    paths = dataset.shard_paths()
+    by_record = len(paths) < num_workers
+
+    def read(paths: tf.Tensor) -> tf.data.Dataset:
+        records = tf.data.TFRecordDataset(paths)
+        return records.shard(num_workers, worker) if by_record else records
+
+    paths = tf.constant(paths if by_record else paths[worker::num_workers])
     if seed is None:
-        return tf.data.TFRecordDataset(paths).batch(block_users)
+        return read(paths).batch(block_users)
 
     shuffle = tf.random.experimental.stateless_shuffle
     records = tf.data.Dataset.from_tensor_slices(shuffle(paths, seed)).interleave(
-        lambda path: tf.data.TFRecordDataset(path).batch(_READ_TOGETHER),
+        lambda path: read(path).batch(_READ_TOGETHER),
         cycle_length=_SHARDS_TOGETHER,
         num_parallel_calls=2,
         deterministic=True,

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import os
 
+import numpy as np
 import tensorflow as tf
 
 from sar_tf.data.dataset import SequenceDataset
@@ -37,6 +38,8 @@ plain_graph = tf.autograph.experimental.do_not_convert
 class TargetReader:
     """Reads the targets of one task and split, of many users at once.
 
+    With several workers, each reads a share of the records (see `read_blocks`).
+
     With a seed it reads for training: targets are shuffled across users and their
     negatives drawn. Without one they keep the records' order and have the stored
     candidates. One seed gives all tasks the same shuffle, so that where each behavior
@@ -48,6 +51,8 @@ class TargetReader:
     max_search_history: int
     max_clicked_items: int
     num_negatives: int
+    worker: int = 0
+    num_workers: int = 1
 
     def read(self, task: str, split: str, seed: tf.Tensor | None) -> tf.data.Dataset:
         """Rows of targets, some an element.
@@ -63,7 +68,10 @@ class TargetReader:
             the positive first and, of searches, "query" [T]. It has at least one
             element, though perhaps of no rows.
         """
-        blocks = read_blocks(self.dataset, seed).enumerate()
+        if seed is not None and self.num_workers > 1:
+            seed = fold_in(seed, self.worker)
+        blocks = read_blocks(self.dataset, seed, self.worker, self.num_workers)
+        blocks = blocks.enumerate()
         blocks = blocks.map(
             functools.partial(self._parse_block, task=task, split=split, seed=seed),
             num_parallel_calls=2,
@@ -149,6 +157,22 @@ class TargetReader:
         if task == "search":
             rows["query"] = targets["query"]
         return rows
+
+
+def count_targets(
+    dataset: SequenceDataset, worker: int, num_workers: int
+) -> dict[str, dict[str, int]]:
+    """Targets in a worker's share of the records: {task: {split: number}}."""
+    counts = np.zeros(len(TASKS) * len(SPLITS), np.int64)
+    for serialized in read_blocks(dataset, None, worker, num_workers):
+        flat = parse_records(serialized, ("target_task", "target_split"))
+        kinds = flat["target_task"] * len(SPLITS) + flat["target_split"]
+        counts += np.bincount(kinds, minlength=len(counts))
+    counts = counts.reshape(len(TASKS), len(SPLITS))
+    return {
+        task: {split: int(counts[TASKS[task], SPLITS[split]]) for split in SPLITS}
+        for task in TASKS
+    }
 
 
 def parallel_calls() -> int:

@@ -3,6 +3,8 @@
 import keras
 from keras import layers, ops
 
+from sar_tf.layers import replicas
+
 # Only keeps 1 / tau finite: the official code has no bound.
 MIN_TEMPERATURE = 1e-3
 
@@ -59,10 +61,12 @@ def paired_similarity(anchors, others):
 def weighted_average(values, weights):
     """Average of `values` by `weights`, a mask or counts: `(P,), (P,) -> ()`.
 
-    0 where all weights are 0.
+    0 where all weights are 0. With several replicas it is over the rows of all, and
+    the result is this replica's part of it: see `sar_tf.layers.replicas`.
     """
     weights = ops.cast(weights, values.dtype)
-    return ops.sum(values * weights) / ops.maximum(ops.sum(weights), 1.0)
+    total = replicas.active().sum(ops.sum(weights))
+    return ops.sum(values * weights) / ops.maximum(total, 1.0)
 
 
 def clicked_pairs(groups):
@@ -186,10 +190,10 @@ class TransitionAlignment(_Contrast):
     `paper`: a view's negatives are the B - 1 views of the other kind; the two
     directions are summed, each a mean over the B histories.
 
-    Either way the other view is in the denominator too, which Eq. 5 as printed
-    leaves out. Histories of no behavior in the scenario have no transitions:
-    they are neither anchors nor negatives. One that only lacks the other
-    scenario stays.
+    The batch is that of all replicas: B rows of this one, G of all. Either way the
+    other view is in the denominator too, which Eq. 5 as printed leaves out.
+    Histories of no behavior in the scenario have no transitions: they are
+    neither anchors nor negatives. One that only lacks the other scenario stays.
 
     Args:
         temperature: tau at the start.
@@ -201,7 +205,7 @@ class TransitionAlignment(_Contrast):
         mask: bool `(B,)`, histories that have the scenario.
 
     Returns:
-        The loss, a float32 scalar.
+        The loss, a float32 scalar; with several replicas this one's part of it.
 
     Reference:
         [Shi et al., 2024](https://doi.org/10.1145/3626772.3657811)
@@ -219,18 +223,25 @@ class TransitionAlignment(_Contrast):
         self._build(cross_shape[-1])
 
     def call(self, cross, same, mask):
+        every = replicas.active()
+        all_cross, all_same = every.gather(cross), every.gather(same)
+        all_masks = every.gather(ops.cast(mask, "float32"))
         if self.negatives == "paper":
-            columns = ops.cast(mask, "float32")[None, :]
-            return self._cross_entropy(cross, same, same, columns, mask) + (
-                self._cross_entropy(same, cross, cross, columns, mask)
+            columns = all_masks[None, :]
+            return self._cross_entropy(cross, same, all_same, columns, mask) + (
+                self._cross_entropy(same, cross, all_cross, columns, mask)
             )
         views = ops.concatenate([cross, same], axis=0)
         other_views = ops.concatenate([same, cross], axis=0)
+        all_views = ops.concatenate([all_cross, all_same], axis=0)
+        size = ops.shape(all_cross)[0]
+        place = every.first_row(cross) + ops.arange(ops.shape(cross)[0])
+        place = ops.concatenate([place, size + place], axis=0)
+        others = place[:, None] != ops.arange(2 * size)[None, :]
+        columns = ops.concatenate([all_masks, all_masks], axis=0)
+        counts = ops.cast(others, "float32") * columns[None, :]
         mask = ops.concatenate([mask, mask], axis=0)
-        index = ops.arange(ops.shape(views)[0])
-        counts = ops.logical_and(index[:, None] != index[None, :], mask[None, :])
-        counts = ops.cast(counts, "float32")
-        return self._cross_entropy(views, other_views, views, counts, mask)
+        return self._cross_entropy(views, other_views, all_views, counts, mask)
 
     def _cross_entropy(self, anchors, positives, others, counts, mask):
         anchors = ops.matmul(anchors, self.kernel)

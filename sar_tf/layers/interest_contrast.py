@@ -3,6 +3,7 @@
 import keras
 from keras import layers, ops
 
+from sar_tf.layers.contrast import weighted_average
 from sar_tf.layers.embeddings import masked_mean
 
 # Table 4: the weight from which a slot is similar, by name.
@@ -120,8 +121,7 @@ class TripletInterestContrast(layers.Layer):
         loss = ops.relu(
             _distance(anchor, positive) - _distance(anchor, negative) + self.margin
         )
-        weights = ops.cast(mask, "float32")
-        return ops.sum(loss * weights) / ops.maximum(ops.sum(weights), 1.0)
+        return weighted_average(loss, mask)
 
     def compute_output_shape(self, *shapes, **named_shapes):
         return ()

@@ -46,21 +46,26 @@ class RankingMetrics(keras.metrics.Metric):
             (), initializer="zeros", dtype="float32", name="tail_reciprocal_sum"
         )
 
-    def update_state(self, scores):
+    def update_state(self, scores, is_target=None):
         """Adds targets.
 
         Args:
             scores: [B, C], the positive candidate's score first.
+            is_target: bool [B], the rows that count; None is all.
         """
         scores = ops.convert_to_tensor(scores)
         # Those behind are counted, not those at or above the positive: in a graph,
         # TensorFlow makes `>=` of `not <`, and NaN would count for the model.
         behind = ops.cast(ops.less(scores, scores[:, :1]), "int32")
         rank = ops.shape(scores)[1] - ops.sum(behind, axis=-1)
+        counted = ops.ones_like(rank)
+        if is_target is not None:
+            counted = ops.cast(is_target, "int32")
+            rank = ops.where(is_target, rank, 0)  # no rank at all
         self.rank_counts.assign_add(
             ops.sum(ops.one_hot(rank - 1, CUTOFFS[-1], dtype="int32"), axis=0)
         )
-        self.num_targets.assign_add(ops.sum(ops.ones_like(rank)))
+        self.num_targets.assign_add(ops.sum(counted))
         reciprocal = 1.0 / ops.cast(rank, "float32")
         self.tail_reciprocal_sum.assign_add(
             ops.sum(ops.where(rank > CUTOFFS[-1], reciprocal, 0.0))

@@ -7,12 +7,12 @@ weights of its losses, and how candidates are scored. Keras' own `fit` and
 
 import dataclasses
 import inspect
-import math
 
 import keras
 from keras import ops
 
-from sar_tf.layers.contrast import clicked_pairs
+from sar_tf.layers import replicas
+from sar_tf.layers.contrast import clicked_pairs, weighted_average
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +62,9 @@ class Model(keras.Model):
         batch: `{task: inputs}`, as the input pipeline gives it.
         training: where true, the result is `{task: {loss name: scalar}}`;
             otherwise `{task: {"scores": (B, C), "click_loss": scalar}}`.
+
+    With several replicas a loss is this replica's part of it: see
+    `sar_tf.layers.replicas`.
     """
 
     tasks = ("rec", "search")
@@ -73,6 +76,7 @@ class Model(keras.Model):
         self.data_spec = data_spec
         self.loss_weights = loss_weights
         self._hyperparameters = dict(hyperparameters)
+        self._evaluating = False
         self.ranking_metrics = {}
         self.loss_trackers = {
             task: {
@@ -101,7 +105,8 @@ class Model(keras.Model):
         outputs = {}
         for task, (logits, losses) in self.forward(batch, training).items():
             logits = ops.cast(logits, "float32")
-            outputs[task] = {"click_loss": click_loss(logits), **losses}
+            is_target = batch[task].get("is_target")
+            outputs[task] = {"click_loss": click_loss(logits, is_target), **losses}
             if not training:
                 outputs[task]["scores"] = ops.sigmoid(logits)
         return outputs
@@ -115,21 +120,49 @@ class Model(keras.Model):
             for name, weight in self.loss_weights[task].items():
                 if name in outputs:
                     value = ops.cast(outputs[name], "float32")
-                    self.loss_trackers[task][name].update_state(value)
+                    # The parts of all replicas, averaged, are to give the loss.
+                    part = value * replicas.active().number
+                    self.loss_trackers[task][name].update_state(part)
                     total += weight * value
         return total
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """The mean of each loss; where `y_pred` holds scores, the ranking too."""
-        results = {"loss": self._loss_tracker.result()}
+        """Updates the ranking metrics where `y_pred` has scores; all results."""
         for task, outputs in y_pred.items():
-            for name, tracker in self.loss_trackers[task].items():
-                if name in outputs:
-                    results[tracker.name] = tracker.result()
             if "scores" in outputs and task in self.ranking_metrics:
-                self.ranking_metrics[task].update_state(outputs["scores"])
-                results.update(self.ranking_metrics[task].result())
+                self.ranking_metrics[task].update_state(
+                    outputs["scores"], x[task].get("is_target")
+                )
+        return self.get_metrics_result()
+
+    def evaluate(self, *args, **kwargs):
+        """As Keras'; its results have the ranking metrics, those of `fit` do not."""
+        self._evaluating = True
+        try:
+            return super().evaluate(*args, **kwargs)
+        finally:
+            self._evaluating = False
+
+    def get_metrics_result(self):
+        """The mean of each loss, of their weighted sum, and in evaluation the ranking.
+
+        Keras' own mean of the total counts each replica's part by its rows.
+        """
+        results = {"loss": 0.0}
+        for task, trackers in self.loss_trackers.items():
+            for name, tracker in trackers.items():
+                if name == "click_loss" or not self._evaluating:
+                    mean = tracker.result()
+                    results[tracker.name] = mean
+                    results["loss"] += self.loss_weights[task][name] * mean
+        if self._evaluating:
+            for metric in self.ranking_metrics.values():
+                results.update(metric.result())
         return results
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Done by build_on; Keras cannot do it with a batch spread over workers.
+        pass
 
     def build_on(self, batch):
         """Creates all variables by one call on a batch of any size."""
@@ -145,20 +178,24 @@ class Model(keras.Model):
         }
 
 
-def click_loss(logits):
+def click_loss(logits, is_target=None):
     """Binary cross-entropy of a positive and its negatives (Eq. 10).
 
     Args:
         logits: `(B, C)`, the positive in column 0.
+        is_target: bool `(B,)`, false for rows that only fill up a batch; None where
+            there are none.
 
     Returns:
-        The mean over all `B * C` scores; 0 where there are none.
+        The mean over all scores of targets; 0 where there are none.
     """
     logits = ops.cast(logits, "float32")
     positive, negatives = logits[:, :1], logits[:, 1:]
-    total = ops.sum(ops.softplus(-positive)) + ops.sum(ops.softplus(negatives))
-    count = ops.cast(math.prod(ops.shape(logits)), "float32")
-    return total / ops.maximum(count, 1.0)
+    costs = ops.concatenate([ops.softplus(-positive), ops.softplus(negatives)], axis=1)
+    costs = ops.mean(costs, axis=1)
+    return weighted_average(
+        costs, ops.ones_like(costs) if is_target is None else is_target
+    )
 
 
 def encode_histories(batch, encode):

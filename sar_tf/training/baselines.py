@@ -27,7 +27,7 @@ def evaluate_baselines(batches, popularity, seed):
             }
             for ranker, values in scores.items():
                 metrics[ranker].setdefault(task, RankingMetrics(name=task))
-                metrics[ranker][task].update_state(values)
+                metrics[ranker][task].update_state(values, inputs.get("is_target"))
     return {
         ranker: split_by_task(
             {

@@ -1,13 +1,16 @@
-"""What happens at the end of each epoch of `fit`."""
+"""What happens in `fit` at the end of each step and each epoch."""
 
 import csv
+import itertools
 import math
-import os
+import time
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from sar_tf.training import checkpoint
+from sar_tf.training.files import whole_file
 
 MONITOR = "val_NDCG@5"
 
@@ -86,54 +89,179 @@ class HistoryCsv(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         self.rows.append({"epoch": epoch + 1, **logs})
         names = list(dict.fromkeys(name for row in self.rows for name in row))
-        beside = self.path.with_name(f".partial-{self.path.name}")
-        with open(beside, "w", newline="", encoding="utf-8") as file:
+        with (
+            whole_file(self.path) as beside,
+            open(beside, "w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, names)
             writer.writeheader()
             writer.writerows(self.rows)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self.path)
+
+
+class FiniteSteps(keras.callbacks.Callback):
+    """Stops at the first step whose loss is not finite, and keeps its batch.
+
+    Comes before `Checkpoints`, which lets it look at the weights before they are
+    saved: they can cease to be finite in a step whose loss was finite.
+
+    Looking at every step's loss costs nothing more: `fit` already waits for it, for
+    its progress bar and for TensorBoard.
+
+    Args:
+        pipeline: The `BatchPipeline` of the training batches, which makes the batch
+            again.
+        run_dir: `RunDirectory`, which names the file it is written to.
+        workers: `Workers`, of which the chief writes it.
+        start_step: Steps that the first epoch had behind it.
+
+    Attributes:
+        step: Steps that the epoch has behind it.
+    """
+
+    def __init__(self, pipeline, run_dir, workers, start_step=0):
+        super().__init__()
+        self.workers = workers
+        self.pipeline = pipeline
+        self.run_dir = run_dir
+        self.start_step = start_step
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+        self.step = self.start_step
+
+    def on_train_batch_end(self, batch, logs=None):
+        # Keras counts on where --steps_per_execution does not divide the steps.
+        self.step = self.start_step + min(batch + 1, self.params["steps"])
+        if not math.isfinite(logs["loss"]):
+            self._stop(f"the loss is {logs['loss']}")
+
+    def check_weights(self):
+        """Raises TrainingError where a weight is not finite."""
+        name = checkpoint.find_not_finite(self.model)
+        if name is not None:
+            self._stop(
+                f"the loss is finite, but the weights {name} are not (--resume "
+                "--checkpoint_minutes=0 finds the first such step)"
+            )
+
+    def _stop(self, what):
+        last = self.run_dir.last
+        where = (
+            f"; its batch is in {self._write_batch()}" if self.workers.is_chief else ""
+        )
+        kept = f", {last} is from before it" if last.is_file() else ""
+        raise TrainingError(
+            f"step {self.step} of epoch {self.epoch + 1}: {what}{where}{kept}; "
+            "try a lower --learning_rate in another --run_dir"
+        )
+
+    def _write_batch(self):
+        batches = self.pipeline.train(self.epoch, self.step - 1).as_numpy_iterator()
+        # Each of this process' replicas has an element of the dataset.
+        elements = list(itertools.islice(batches, self.pipeline.replicas_of_worker))
+        batch = elements if len(elements) > 1 else elements[0]
+        arrays = {
+            "/".join(map(str, path)): array
+            for path, array in keras.tree.flatten_with_path(batch)
+        }
+        path = self.run_dir.broken_batch
+        with whole_file(path) as beside, open(beside, "wb") as file:
+            np.savez(file, **arrays)
+        return path
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """Writes last.weights.h5 each epoch and best.weights.h5 at the best one so far.
+    """Writes last.weights.h5 every so often and best.weights.h5 at the best epoch.
+
+    The last checkpoint is that of an epoch's end, or of a step inside it: after so
+    many minutes, and before the last step, so that breaking off in a validation costs
+    no more than that step. The last but one is kept as previous.weights.h5.
 
     It comes after the callbacks whose states it saves, and restores them when training
     begins, after they have reset themselves.
 
     Args:
-        folder: Where the files go.
+        run_dir: `RunDirectory`, which names the files.
+        workers: `Workers`, of which the chief writes them.
+        minutes: Training time between two checkpoints inside an epoch, at least.
+        steps_per_epoch: Steps of a whole epoch.
+        finite_steps: `FiniteSteps`, which counts them.
         early_stopping: `EarlyStopping`, which tells the best epoch.
         stateful: {name: callback with get_state and set_state}.
-        restored: The state of the checkpoint that training goes on from, or None.
+        state: Of the checkpoint that training goes on from, or None.
+
+    Attributes:
+        state: That of the last checkpoint.
     """
 
-    def __init__(self, folder, early_stopping, stateful, restored=None):
+    def __init__(
+        self,
+        run_dir,
+        workers,
+        minutes,
+        steps_per_epoch,
+        finite_steps,
+        early_stopping,
+        stateful,
+        state=None,
+    ):
         super().__init__()
-        self.folder = Path(folder)
+        self.run_dir = run_dir
+        self.workers = workers
+        self.minutes = minutes
+        self.steps_per_epoch = steps_per_epoch
+        self.finite_steps = finite_steps
         self.early_stopping = early_stopping
         self.stateful = stateful
-        self.restored = restored
+        self.state = state
 
     def on_train_begin(self, logs=None):
-        if self.restored is not None:
+        self.saved_at = time.monotonic()
+        if self.state is not None:
             for name, callback in self.stateful.items():
-                callback.set_state(self.restored["callbacks"][name])
+                callback.set_state(self.state["callbacks"][name])
+
+    def on_epoch_begin(self, epoch, logs=None):
+        # Keras has just set the means to zero.
+        if self.finite_steps.step:
+            variables = self.model.metrics_variables
+            for variable, value in zip(variables, self.state["metrics"], strict=True):
+                variable.assign(value)
+
+    def on_train_batch_end(self, batch, logs=None):
+        remaining = self.steps_per_epoch - self.finite_steps.step
+        is_last_but_one = 0 < remaining <= self.model.steps_per_execution
+        is_due = time.monotonic() - self.saved_at >= 60 * self.minutes
+        # Workers' clocks differ, and all must save at the same step: the means of the
+        # metrics are of all.
+        if is_last_but_one or (remaining and self.workers.any(is_due)):
+            metrics = [v.numpy().tolist() for v in self.model.metrics_variables]
+            self._save(
+                {
+                    "epoch": self.finite_steps.epoch,
+                    "epoch_step": self.finite_steps.step,
+                    "metrics": metrics,
+                }
+            )
 
     def on_epoch_end(self, epoch, logs=None):
-        if not math.isfinite(logs["loss"]):
-            raise TrainingError(
-                f"the loss of epoch {epoch + 1} is {logs['loss']}; the checkpoint of "
-                "the epoch before is kept; try a lower --learning_rate"
-            )
-        state = {
-            "epoch": epoch + 1,
-            "step": int(self.model.optimizer.iterations),
+        is_best = self.early_stopping.best_epoch == epoch
+        self._save({"epoch": epoch + 1, "epoch_step": 0}, is_best)
+
+    def _save(self, progress, is_best=False):
+        self.finite_steps.check_weights()
+        self.state = {
+            **progress,
+            "step": int(self.model.optimizer.iterations.numpy()),
             "callbacks": {n: c.get_state() for n, c in self.stateful.items()},
         }
-        # The best one first: killed between the two, training resumes with the epoch
+        self.saved_at = time.monotonic()
+        if not self.workers.is_chief:
+            return
+        # The best one first: killed between the two, training resumes with a step
         # before this one and writes the same best checkpoint again.
-        if self.early_stopping.best_epoch == epoch:
-            checkpoint.save(self.folder / "best.weights.h5", self.model, state)
-        checkpoint.save(self.folder / "last.weights.h5", self.model, state)
+        if is_best:
+            checkpoint.save(self.run_dir.best, self.model, self.state)
+        checkpoint.save(
+            self.run_dir.last, self.model, self.state, previous=self.run_dir.previous
+        )

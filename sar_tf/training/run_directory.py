@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from sar_tf.training.files import remove_partial, whole_file
+
 
 class RunDirectoryError(ValueError):
     """A run folder that cannot be used as asked; says why and what to do."""
@@ -14,7 +16,9 @@ class RunDirectory:
         flags.txt               a flagfile that reproduces the run
         history.csv             the logs of every epoch
         metrics.json            the best epoch's metrics on validation and test
-        checkpoints/best.weights.h5, last.weights.h5
+        checkpoints/            best.weights.h5, last.weights.h5, and the one before
+                                the last: previous.weights.h5
+        broken_batch.npz        where there is one: the batch that ended the run
         events/                 for TensorBoard
         saved_model/1/          the best epoch's model, to be served
 
@@ -30,6 +34,8 @@ class RunDirectory:
         self.checkpoints = self.path / "checkpoints"
         self.best = self.checkpoints / "best.weights.h5"
         self.last = self.checkpoints / "last.weights.h5"
+        self.previous = self.checkpoints / "previous.weights.h5"
+        self.broken_batch = self.path / "broken_batch.npz"
         self.events = self.path / "events"
         self.saved_model = self.path / "saved_model" / "1"
 
@@ -54,6 +60,8 @@ class RunDirectory:
     def start(self, flags_text):
         """Makes the folder and keeps the flags of the run in it."""
         self.checkpoints.mkdir(parents=True, exist_ok=True)
+        remove_partial(self.path)
+        remove_partial(self.checkpoints)
         _write(self.flags, flags_text)
 
     def write_metrics(self, metrics):
@@ -62,6 +70,5 @@ class RunDirectory:
 
 
 def _write(path, text):
-    beside = path.with_name(f".partial-{path.name}")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+    with whole_file(path) as beside:
+        beside.write_text(text, encoding="utf-8")

@@ -261,12 +261,17 @@ def test_one_group_keeps_order_and_full_width(pipeline, epoch):
         inputs = batch["search"]
         np.testing.assert_array_equal(inputs["row"], np.arange(len(inputs["row"])))
         # Trimming has not changed anything, positions included.
-        for positive, history in zip(
-            inputs["candidates"][:, 0], rows_of(batch, "search"), strict=True
+        for positive, history, is_target in zip(
+            inputs["candidates"][:, 0],
+            rows_of(batch, "search"),
+            inputs["is_target"],
+            strict=True,
         ):
-            assert history == trimmed[positive]
+            if is_target:
+                assert history == trimmed[positive]
         (group,) = inputs["history"]
         positions = np.hstack([group["rec_positions"], group["search_positions"]])
+        positions = positions[inputs["is_target"]]
         np.testing.assert_array_equal(
             np.sort(positions), np.tile(np.arange(7), (len(positions), 1))
         )

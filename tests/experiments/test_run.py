@@ -1,11 +1,14 @@
-import csv
-import json
 import re
 import shutil
 
-import h5py
 import numpy as np
 import pytest
+from run_folders import (
+    assert_same_checkpoints,
+    error_of,
+    read_history,
+    read_metrics,
+)
 
 from sar_tf.metrics.ranking import CUTOFFS
 from sar_tf.training import callbacks
@@ -40,32 +43,6 @@ def sesrec(run, small_flags, tmp_path_factory):
     return folder
 
 
-def read_metrics(folder):
-    return json.loads((folder / "metrics.json").read_text())
-
-
-def read_history(folder):
-    with open(folder / "history.csv", newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def assert_same_checkpoints(folder, other):
-    """The same weights, optimizer, random generators and state, bit by bit."""
-    names = []
-
-    def add_array(name, entry):
-        if isinstance(entry, h5py.Dataset):
-            names.append(name)
-
-    path = "checkpoints/last.weights.h5"
-    with h5py.File(folder / path) as file, h5py.File(other / path) as other_file:
-        file.visititems(add_array)
-        assert len(names) > 50
-        for name in names:
-            np.testing.assert_array_equal(file[name][()], other_file[name][()], name)
-        assert file.attrs["training_state"] == other_file.attrs["training_state"]
-
-
 def test_a_run_folder_stands_alone(unisar):
     folder = unisar[0]
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -79,6 +56,7 @@ def test_a_run_folder_stands_alone(unisar):
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == [
         "best.weights.h5",
         "last.weights.h5",
+        "previous.weights.h5",
     ]
     assert (folder / "saved_model" / "1" / "saved_model.pb").is_file()
     assert list(folder.glob("events/*/events.out.tfevents.*"))
@@ -175,14 +153,6 @@ def test_export_again(run, sesrec):
     assert [path.name for path in (sesrec / "saved_model").iterdir()] == ["1"]
 
 
-def error_of(run, *arguments):
-    with pytest.raises(SystemExit) as raised:
-        run(*arguments)
-    message = str(raised.value.code)
-    assert message.startswith("run.py: ") and "\n" not in message
-    return message
-
-
 def test_a_run_is_not_overwritten(run, small_flags, sesrec):
     flags_text = (sesrec / "flags.txt").read_text()
     message = error_of(run, *small_flags, *SESREC, f"--run_dir={sesrec}")
@@ -253,3 +223,22 @@ def test_errors_leave_the_process_without_a_traceback(run_process):
     assert process.stdout == ""
     assert re.match(r"run\.py: \S+none: no such folder; ", process.stderr)
     assert len(process.stderr.splitlines()) == 1
+
+
+def test_steps_per_execution_change_nothing(run, small_flags, sesrec, tmp_path):
+    """That do not divide an epoch's steps: none is left out or done twice."""
+    run_dir = f"--run_dir={tmp_path / 'run'}"
+    run(*small_flags, *SESREC, run_dir, "--steps_per_execution=4")
+    assert_same_checkpoints(tmp_path / "run", sesrec)
+    assert read_history(tmp_path / "run") == read_history(sesrec)
+
+
+@pytest.mark.parametrize(
+    ("flag", "needed"),
+    [
+        ("--jit_compile", "--history_groups=1"),
+        ("--strategy=tpu", "--history_groups=1"),
+    ],
+)
+def test_flags_that_need_others_say_so(run, flag, needed):
+    assert needed in error_of(run, flag, "--history_groups=2")

@@ -47,6 +47,13 @@ def test_click_loss_of_extreme_logits_is_finite():
     assert float(base.click_loss(np.array([[200.0, -300.0]]))) == pytest.approx(0)
 
 
+def test_rows_that_only_fill_up_a_batch_cost_nothing():
+    filled = logits([0.8, 0.1], [0.5, 0.5], [0.4, 0.2])
+    loss = base.click_loss(filled, np.array([True, False, True]))
+    expected = -math.log(0.8 * 0.9 * 0.4 * 0.8) / 4
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
+
+
 def test_click_loss_of_no_rows_is_zero():
     assert float(base.click_loss(np.zeros((0, 5), "float32"))) == 0
 
@@ -76,14 +83,17 @@ def test_losses_are_weighted_by_task_and_averaged_over_batches():
     results = {name: float(value) for name, value in model.get_metrics_result().items()}
     assert results["rec_click_loss"] == 2
     assert results["search_click_loss"] == 6
+    assert results["loss"] == 2 + 0.25 * 6
 
 
 def test_ranking_metrics_see_the_scores():
     model = Given()
     model.compile()
     model.ranking_metrics = {"rec": RankingMetrics(name="rec")}
-    outputs = model({"rec": {"logits": logits([0.8, 0.1], [0.3, 0.4])}})
-    results = model.compute_metrics(None, None, outputs)
+    batch = {"rec": {"logits": logits([0.8, 0.1], [0.3, 0.4], [0.7, 0.9])}}
+    batch["rec"]["is_target"] = np.array([True, True, False])
+    model._evaluating = True
+    results = model.compute_metrics(batch, None, model(batch))
     assert float(results["rec_HR@1"]) == pytest.approx(1 / 2)
     assert float(results["rec_MRR"]) == pytest.approx(3 / 4)
 

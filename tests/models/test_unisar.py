@@ -160,6 +160,22 @@ def test_groups_change_nothing(case):
     assert_same_outputs(model, inputs, model, grouped)
 
 
+def test_histories_that_tasks_share_give_what_copies_of_them_give(case):
+    """The rows [0, 1, 1] and [2, 3, 4, 5, 4, 4] of two groups, in both tasks."""
+    model, histories, _ = case
+    rows = [np.array([0, 1, 1], "int32"), np.array([0, 1, 2, 3, 2, 2], "int32")]
+    order = [*rows[0], *(rows[1] + 2)]
+    copied = batch(SPEC, [histories[i] for i in order])
+    shared = {
+        "rec": {**copied["rec"], "history_rows": rows},
+        "search": {**copied["search"], "history_rows": rows},
+    }
+    groups = [(2, None, None), (4, None, None)]
+    shared["rec"]["history"] = batch(SPEC, histories, groups)["rec"]["history"]
+    del shared["search"]["history"]
+    assert_same_outputs(model, copied, model, shared)
+
+
 def test_a_row_is_scored_as_if_alone(case):
     model, histories, inputs = case
     expected = scores_of(model, inputs)

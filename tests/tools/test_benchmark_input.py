@@ -11,4 +11,5 @@ def test_measures_a_random_dataset(tmp_path):
     assert result["targets_per_second"] > 0
     assert result["targets_per_processor_second"] > 0
     assert result["slowest_interval"] <= result["fastest_interval"]
+    assert result["peak_memory_mib"] > 0
     assert (result["users"], result["history_slots"]) == (30, 60)

@@ -1,14 +1,17 @@
 import csv
-import json
 import math
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from sar_tf.training import callbacks, checkpoint
+from sar_tf.training.run_directory import RunDirectory
+from sar_tf.training.strategy import Workers
 
 SCORES = [0.1, 0.3, 0.2, 0.2, 0.2, 0.2, 0.2, 0.4]
+STEPS = 2
 
 
 def make_model():
@@ -21,6 +24,15 @@ def make_model():
     return model
 
 
+class Ones:
+    """Training batches, all alike."""
+
+    replicas_of_worker = 1
+
+    def train(self, start_epoch=0, start_step=0):
+        return tf.data.Dataset.from_tensors((tf.ones((4, 2)), tf.ones((4, 1)))).repeat()
+
+
 class FixedScores(keras.callbacks.Callback):
     """Stands for validation: gives an epoch the score of the list above."""
 
@@ -30,14 +42,16 @@ class FixedScores(keras.callbacks.Callback):
 
 
 def fit(model, folder, epochs, restored=None, stop_patience=10):
+    run_dir = RunDirectory(folder)
+    run_dir.start("")
     plateau = callbacks.ReduceLROnPlateau(factor=0.1, patience=2, min_lr=1e-3)
     early = callbacks.EarlyStopping(patience=stop_patience)
+    workers = Workers(tf.distribute.get_strategy())
+    finite_steps = callbacks.FiniteSteps(Ones(), run_dir, workers)
     initial_epoch = restored["epoch"] if restored else 0
     model.fit(
-        np.ones((8, 2)),
-        np.ones((8, 1)),
-        batch_size=4,
-        shuffle=False,
+        Ones().train(),
+        steps_per_epoch=STEPS,
         verbose=0,
         initial_epoch=initial_epoch,
         epochs=epochs,
@@ -46,9 +60,17 @@ def fit(model, folder, epochs, restored=None, stop_patience=10):
             callbacks.MeanOverTasks(["rec", "search"]),
             plateau,
             early,
-            callbacks.HistoryCsv(folder / "history.csv", initial_epoch),
+            callbacks.HistoryCsv(run_dir.history, initial_epoch),
+            finite_steps,
             callbacks.Checkpoints(
-                folder, early, {"plateau": plateau, "early_stopping": early}, restored
+                run_dir,
+                workers,
+                1000,
+                STEPS,
+                finite_steps,
+                early,
+                {"plateau": plateau, "early_stopping": early},
+                restored,
             ),
         ],
     )
@@ -81,11 +103,11 @@ def test_plateau_lowers_the_rate(undisturbed):
 
 def test_best_and_last_checkpoint(undisturbed):
     folder, weights = undisturbed
-    assert checkpoint.load_state(folder / "best.weights.h5")["epoch"] == 8
-    state = checkpoint.load_state(folder / "last.weights.h5")
+    assert checkpoint.load_state(RunDirectory(folder).best)["epoch"] == 8
+    state = checkpoint.load_state(RunDirectory(folder).last)
     assert (state["epoch"], state["step"]) == (8, 16)
     model = make_model()
-    checkpoint.load(folder / "last.weights.h5", model)
+    checkpoint.load(RunDirectory(folder).last, model)
     for restored, weight in zip(model.get_weights(), weights, strict=True):
         np.testing.assert_array_equal(restored, weight)
 
@@ -99,24 +121,24 @@ def test_resumed_equals_undisturbed(undisturbed, tmp_path, stop):
         model,
         tmp_path,
         epochs=8,
-        restored=checkpoint.load(tmp_path / "last.weights.h5", model),
+        restored=checkpoint.load(RunDirectory(tmp_path).last, model),
     )
     for resumed, weight in zip(model.get_weights(), undisturbed[1], strict=True):
         np.testing.assert_array_equal(resumed, weight)
     assert read_history(tmp_path) == read_history(undisturbed[0])
-    assert checkpoint.load_state(tmp_path / "best.weights.h5")["epoch"] == 8
+    assert checkpoint.load_state(RunDirectory(tmp_path).best)["epoch"] == 8
 
 
 @pytest.mark.parametrize("stop", [3, 5])
 def test_early_stopping_survives_a_resume(tmp_path, stop):
     fit(make_model(), tmp_path, epochs=stop, stop_patience=4)
     model = make_model()
-    restored = checkpoint.load(tmp_path / "last.weights.h5", model)
+    restored = checkpoint.load(RunDirectory(tmp_path).last, model)
     fit(model, tmp_path, epochs=8, restored=restored, stop_patience=4)
     assert len(read_history(tmp_path)) == 6  # Four after the best, the second.
-    state = checkpoint.load_state(tmp_path / "last.weights.h5")
+    state = checkpoint.load_state(RunDirectory(tmp_path).last)
     assert state["callbacks"]["early_stopping"]["stopped"]
-    assert checkpoint.load_state(tmp_path / "best.weights.h5")["epoch"] == 2
+    assert checkpoint.load_state(RunDirectory(tmp_path).best)["epoch"] == 2
 
 
 def test_history_drops_the_rows_of_epochs_trained_again(tmp_path):
@@ -127,43 +149,34 @@ def test_history_drops_the_rows_of_epochs_trained_again(tmp_path):
     assert [row["loss"] for row in read_history(tmp_path)] == ["0.5", "0.4", "0.25"]
 
 
-def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(tmp_path):
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [(math.nan, "the loss is nan"), (1e38, "the loss is inf")],
+)
+def test_a_loss_that_is_not_finite(tmp_path, value, what):
     fit(make_model(), tmp_path, epochs=2)
+    run_dir = RunDirectory(tmp_path)
     model = make_model()
-    restored = checkpoint.load(tmp_path / "last.weights.h5", model)
-    model.layers[-1].bias.assign([math.nan])
-    with pytest.raises(callbacks.TrainingError, match="loss of epoch 3 is nan"):
+    restored = checkpoint.load(run_dir.last, model)
+    model.layers[-1].bias.assign([value])
+    with pytest.raises(callbacks.TrainingError) as raised:
         fit(model, tmp_path, epochs=8, restored=restored)
-    assert checkpoint.load_state(tmp_path / "last.weights.h5")["epoch"] == 2
+    message = str(raised.value)
+    assert message.startswith(f"step 1 of epoch 3: {what}; its batch is in ")
+    assert f"{run_dir.broken_batch}, {run_dir.last} is from before it; " in message
+    assert checkpoint.load_state(run_dir.last)["epoch"] == 2
+    with np.load(run_dir.broken_batch) as batch:
+        np.testing.assert_array_equal(batch["0"], np.ones((4, 2)))
+        np.testing.assert_array_equal(batch["1"], np.ones((4, 1)))
 
 
-def test_missing_checkpoint(tmp_path):
-    with pytest.raises(checkpoint.CheckpointError, match="no such checkpoint"):
-        checkpoint.load(tmp_path / "last.weights.h5", make_model())
-
-
-def test_damaged_checkpoint(tmp_path):
-    path = tmp_path / "last.weights.h5"
-    checkpoint.save(path, make_model(), {"epoch": 1})
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(checkpoint.CheckpointError, match="is damaged"):
-        checkpoint.load(path, make_model())
-
-
-def test_checkpoint_of_another_model(tmp_path):
-    path = tmp_path / "last.weights.h5"
-    checkpoint.save(path, make_model(), {"epoch": 1})
-    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
-    model.compile("adam")
-    with pytest.raises(checkpoint.CheckpointError, match="does not fit this model"):
-        checkpoint.load(path, model)
-
-
-def test_a_failed_write_leaves_the_old_checkpoint(tmp_path):
-    path = tmp_path / "last.weights.h5"
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    """A loss may be finite, though its step breaks the weights after it."""
     model = make_model()
-    checkpoint.save(path, model, {"epoch": 1})
-    with pytest.raises(TypeError):
-        checkpoint.save(path, model, {"epoch": object()})
-    assert checkpoint.load_state(path) == {"epoch": 1}
-    json.dumps(checkpoint.load(path, make_model()))
+    model.optimizer.variables[-1].assign([math.inf])  # Of the bias, its mean square.
+    with pytest.raises(callbacks.TrainingError) as raised:
+        fit(model, tmp_path, epochs=1)
+    message = str(raised.value)
+    assert message.startswith("step 1 of epoch 1: the loss is finite, but the weights ")
+    assert model.layers[-1].bias.path in message
+    assert not list(RunDirectory(tmp_path).checkpoints.iterdir())

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from sar_tf.training import loop
+from sar_tf.training.compile import compile_model
 
 
 class OneTable(keras.Model):
@@ -14,7 +14,7 @@ class OneTable(keras.Model):
         self.embedding = keras.layers.Embedding(50, 4)
         self.dense = keras.layers.Dense(1)
         self(np.zeros((1,), "int32"))
-        loop.compile_model(self, l2=0.0, **compile_arguments)
+        compile_model(self, l2=0.0, **compile_arguments)
 
     def call(self, ids):
         return self.dense(self.embedding(ids))

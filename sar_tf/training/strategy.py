@@ -1,0 +1,154 @@
+"""Replicas and workers: the `tf.distribute` strategies, and `fit` under them."""
+
+import contextlib
+import os
+
+import tensorflow as tf
+
+from sar_tf.layers import replicas
+
+STRATEGIES = ("one_device", "mirrored", "multi_worker", "tpu")
+
+
+class StrategyError(ValueError):
+    """A strategy that cannot be had here; says why and what to do."""
+
+
+def make_strategy(name, tpu="", devices=None):
+    """Makes a strategy, and the losses of this process ready for its replicas.
+
+    It is to be called before TensorFlow does anything else: workers must meet first.
+
+    Args:
+        name: "one_device", "mirrored" (all GPUs, or all logical CPUs, of this
+            machine), "multi_worker" (TF_CONFIG names the workers) or "tpu".
+        tpu: Name or address of the TPU; "local" is this machine's.
+        devices: Names of the devices of "mirrored", where not all are wanted.
+
+    Returns:
+        A `tf.distribute.Strategy`.
+
+    Raises:
+        StrategyError: TF_CONFIG is missing, or the TPU cannot be reached.
+    """
+    if name == "mirrored":
+        if devices is None:
+            kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+            devices = [device.name for device in tf.config.list_logical_devices(kind)]
+        strategy = tf.distribute.MirroredStrategy(devices)
+    elif name == "multi_worker":
+        if not os.environ.get("TF_CONFIG"):
+            raise StrategyError(
+                "--strategy=multi_worker needs the variable TF_CONFIG, which names all "
+                "workers and this one; tools/launch_local_cluster.py sets it"
+            )
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    elif name == "tpu":
+        strategy = tf.distribute.TPUStrategy(_connect_to_tpu(tpu))
+    else:
+        strategy = tf.distribute.get_strategy()
+    replicas.use(_Replicas() if strategy.num_replicas_in_sync > 1 else _ONE_REPLICA)
+    return strategy
+
+
+_ONE_REPLICA = replicas.Replicas()
+
+
+def _connect_to_tpu(tpu):
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=tpu)
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (ValueError, tf.errors.OpError) as error:
+        raise StrategyError(
+            f"--tpu={tpu!r} cannot be reached ({error}); name a TPU, or choose another "
+            "--strategy"
+        ) from error
+    return resolver
+
+
+class _Replicas(replicas.Replicas):
+    """The replicas of the current strategy; outside of a replica, one alone."""
+
+    @property
+    def number(self):
+        context = tf.distribute.get_replica_context()
+        return context.num_replicas_in_sync if context else 1
+
+    def sum(self, x):
+        context = tf.distribute.get_replica_context()
+        if context is None:  # where the model is built
+            return x
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, x)
+
+    def gather(self, x):
+        context = tf.distribute.get_replica_context()
+        return context.all_gather(x, axis=0) if context else x
+
+    def first_row(self, x):
+        context = tf.distribute.get_replica_context()
+        if context is None:
+            return 0
+        sizes = context.all_gather(tf.shape(x)[:1], axis=0)
+        before = tf.range(self.number) < context.replica_id_in_sync_group
+        return tf.reduce_sum(tf.where(before, sizes, 0))
+
+
+def num_workers(strategy):
+    """Machines that read a share of the records each."""
+    if isinstance(strategy, tf.distribute.TPUStrategy):
+        return strategy.extended.num_hosts
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        spec = strategy.cluster_resolver.cluster_spec()
+        return sum(
+            spec.num_tasks(job) for job in ("chief", "worker") if job in spec.jobs
+        )
+    return 1
+
+
+def distribute(strategy, make_dataset):
+    """Gives the replicas of each worker the elements of its dataset, one each a step.
+
+    Args:
+        strategy: A `tf.distribute.Strategy`.
+        make_dataset: From a worker's index to its `tf.data.Dataset`.
+    """
+    return strategy.distribute_datasets_from_function(
+        lambda context: make_dataset(context.input_pipeline_id)
+    )
+
+
+class Workers:
+    """The processes of a strategy, of which only the chief writes files.
+
+    Args:
+        strategy: A `tf.distribute.Strategy`.
+
+    Attributes:
+        is_chief: Whether this is the only or the first process.
+    """
+
+    def __init__(self, strategy):
+        self._strategy = strategy
+        self._are_many = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        self.is_chief = not self._are_many or strategy.extended._is_chief
+
+    def any(self, flag):
+        """Whether `flag` holds in any process; all must ask at the same point."""
+        if not self._are_many:
+            return flag
+        flags = self._strategy.run(lambda: tf.constant(float(flag)))
+        return bool(self._strategy.reduce(tf.distribute.ReduceOp.SUM, flags, axis=None))
+
+    def wait(self):
+        """Until all processes are here."""
+        self.any(False)
+
+    @contextlib.contextmanager
+    def chief_first(self):
+        """The chief goes through the block before the others do."""
+        if not self.is_chief:
+            self.wait()
+        yield
+        if self.is_chief:
+            self.wait()

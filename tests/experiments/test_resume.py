@@ -1,0 +1,171 @@
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from run_folders import assert_same_checkpoints, error_of, read_history, read_metrics
+
+from sar_tf.training import checkpoint
+from sar_tf.training.run_directory import RunDirectory
+
+FLAGS = ("--model=sesrec", "--ablation=base", "--learning_rate=0.01", "--epochs=2")
+STEPS = 11  # An epoch.
+SECONDS = 900  # That a process may take to get to where it is killed.
+
+
+@pytest.fixture(scope="module")
+def undisturbed(run, small_flags, tmp_path_factory):
+    """The folder of a run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("runs") / "undisturbed"
+    run(*small_flags, *FLAGS, f"--run_dir={folder}")
+    return folder
+
+
+@pytest.fixture
+def kill_when(repository, tmp_path):
+    """Starts experiments/run.py and kills it: kill_when(is_time, *flags)."""
+
+    def start_and_kill(is_time, *arguments):
+        script = repository / "experiments" / "run.py"
+        with open(tmp_path / "stderr", "w+") as errors:
+            process = subprocess.Popen(
+                [sys.executable, script, *arguments],
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+            )
+            try:
+                kill(process, is_time)
+            finally:
+                process.kill()
+                process.wait()
+            errors.seek(0)
+            assert process.returncode == -signal.SIGKILL, errors.read()
+
+    return start_and_kill
+
+
+def kill(process, is_time):
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        if is_time():
+            # What was true may not be so any more: it is looked at while all stands.
+            process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            if is_time():
+                return
+            process.send_signal(signal.SIGCONT)
+        time.sleep(0.001)
+    raise AssertionError(f"not yet time to kill it, but it ended: {process.poll()}")
+
+
+def test_killed_again_and_again_equals_undisturbed(
+    run, undisturbed, small_flags, kill_when, tmp_path, caplog
+):
+    folder = tmp_path / "run"
+    run_dir = RunDirectory(folder)
+    resume = ("--resume", f"--run_dir={folder}", "--verbose=0")
+
+    def get_step():
+        state = checkpoint.load_state(run_dir.last)
+        assert state["epoch"] == 0
+        return state["epoch_step"]
+
+    partial = run_dir.checkpoints / ".partial-last.weights.h5"
+
+    # Between two steps.
+    each_step = "--checkpoint_minutes=0"
+    kill_when(
+        lambda: run_dir.previous.exists() and not partial.exists(),
+        *(*small_flags, *FLAGS, each_step, f"--run_dir={folder}"),
+    )
+    first = get_step()
+    assert 2 <= first < STEPS - 1
+
+    # While a checkpoint is written.
+    kill_when(lambda: partial.exists() and run_dir.last.exists(), *resume, each_step)
+    second = get_step()
+    assert first <= second < STEPS - 1
+
+    # In a validation. No checkpoint was due but that before the epoch's last step.
+    kill_when(
+        lambda: any(folder.glob("events/validation/*")),
+        *resume,
+        "--checkpoint_minutes=1000",
+    )
+    assert not partial.exists() and not run_dir.history.exists()
+    assert get_step() == STEPS - 1
+
+    # The last checkpoint is damaged, by which the one before it comes to its rights.
+    content = bytearray(run_dir.last.read_bytes())
+    middle = slice(len(content) // 2, len(content) // 2 + 1024)
+    content[middle] = bytes(1024)
+    run_dir.last.write_bytes(content)
+    assert checkpoint.load_state(run_dir.previous)["epoch_step"] == second
+    run(*resume)
+    (record,) = caplog.records
+    assert f"{run_dir.last} is damaged (" in record.getMessage()
+
+    assert_same_checkpoints(folder, undisturbed)
+    assert read_history(folder) == read_history(undisturbed)
+    assert read_metrics(folder) == read_metrics(undisturbed)
+
+
+@contextlib.contextmanager
+def small_disk(folder, num_bytes):
+    """Mounts a disk of so many bytes at a folder; skips where that is not allowed."""
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", f"size={num_bytes}", "tmpfs", folder]
+    try:
+        subprocess.run(["mount", *options], check=True, capture_output=True)
+    except (FileNotFoundError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"a small disk cannot be mounted here: {error}")
+    try:
+        yield
+    finally:
+        # TensorFlow still holds the events of a run that ended by an error.
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def test_a_full_disk(run, undisturbed, small_flags, tmp_path):
+    """There is room for two checkpoints, not for a third one."""
+    num_bytes = RunDirectory(undisturbed).last.stat().st_size
+    disk = tmp_path / "disk"
+    with small_disk(disk, 5 * num_bytes // 2):
+        run_dir = RunDirectory(disk / "run")
+        message = error_of(
+            run,
+            *(*small_flags, *FLAGS, "--checkpoint_minutes=0"),
+            f"--run_dir={run_dir.path}",
+        )
+        full = f"run.py: {run_dir.last} cannot be written: No space left on device; "
+        assert message.startswith(full) and "--resume" in message
+        assert sorted(run_dir.checkpoints.iterdir()) == [run_dir.last, run_dir.previous]
+        assert checkpoint.load_state(run_dir.previous)["epoch_step"] == 1
+        assert checkpoint.load_state(run_dir.last)["epoch_step"] == 2
+
+
+def test_a_folder_that_cannot_be_written(run, undisturbed, small_flags, tmp_path):
+    disk = tmp_path / "disk"
+    with small_disk(disk, 1 << 20):
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        message = error_of(run, *small_flags, *FLAGS, f"--run_dir={disk / 'run'}")
+        assert "Read-only file system" in message and str(disk / "run") in message
+
+
+def test_a_loss_that_is_not_finite(run, small_flags, tmp_path):
+    run_dir = RunDirectory(tmp_path / "run")
+    message = error_of(
+        run,
+        *(*small_flags, *FLAGS, "--learning_rate=1e30", "--checkpoint_minutes=0"),
+        f"--run_dir={run_dir.path}",
+    )
+    step = checkpoint.load_state(run_dir.last)["epoch_step"] + 1
+    assert message.startswith(f"run.py: step {step} of epoch 1: the loss is ")
+    assert f"its batch is in {run_dir.broken_batch}, {run_dir.last} is " in message
+    with np.load(run_dir.broken_batch) as batch:
+        assert batch["rec/user"].shape == batch["rec/candidates"].shape[:1]
+        assert batch["rec/history/0/rec_items"].any()

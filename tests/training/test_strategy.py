@@ -1,0 +1,90 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sar_tf.layers import replicas
+from sar_tf.training import strategy
+
+LEARNING_RATE = 1e-2
+
+
+@pytest.fixture(scope="module")
+def steps(simulated_dataset, tmp_path_factory):
+    """Runs replicated_steps.py: steps(model, number of replicas)."""
+    folder = tmp_path_factory.mktemp("steps")
+    known = {}
+
+    def run(model, num_replicas):
+        if (model, num_replicas) not in known:
+            output = folder / f"{model}{num_replicas}.npz"
+            script = Path(__file__).with_name("replicated_steps.py")
+            arguments = [simulated_dataset, model, str(num_replicas), output]
+            process = subprocess.run(
+                [sys.executable, script, *arguments],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert process.returncode == 0, process.stderr
+            with np.load(output) as arrays:
+                known[model, num_replicas] = dict(arrays)
+        return known[model, num_replicas]
+
+    return run
+
+
+@pytest.mark.parametrize(("model", "num_replicas"), [("unisar", 2), ("sesrec", 4)])
+def test_replicas_train_as_one_device_with_the_same_batch(steps, model, num_replicas):
+    alone, together = steps(model, 1), steps(model, num_replicas)
+    assert alone.keys() == together.keys()
+    differences = []
+    for name, expected in alone.items():
+        if name.startswith("weights/"):
+            differences.append(np.abs(together[name] - expected).ravel())
+        elif name.startswith(("train/", "test/")):
+            assert together[name] == pytest.approx(expected, rel=1e-5), name
+    differences = np.concatenate(differences)
+    # Adam makes steps of the learning rate of a gradient that is only rounding.
+    assert np.quantile(differences, 0.99) < 1e-6
+    assert differences.max() < LEARNING_RATE
+
+
+@pytest.mark.parametrize("negatives", ["reference", "paper"])
+@pytest.mark.parametrize(("model", "num_replicas"), [("unisar", 2), ("sesrec", 4)])
+def test_in_batch_negatives_are_of_all_replicas(steps, negatives, model, num_replicas):
+    alone, together = steps(model, 1), steps(model, num_replicas)
+    for name in ("loss", "kernel", "temperature", "views"):
+        expected = alone[f"{negatives}/{name}"]
+        assert np.any(expected)
+        found = together[f"{negatives}/{name}"]
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_one_device_is_the_default_strategy():
+    chosen = strategy.make_strategy("one_device")
+    assert chosen.num_replicas_in_sync == 1
+    assert replicas.active().number == 1
+    assert strategy.num_workers(chosen) == 1
+    assert strategy.Workers(chosen).is_chief
+
+
+def test_multi_worker_without_a_cluster_is_named(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(strategy.StrategyError, match="needs the variable TF_CONFIG"):
+        strategy.make_strategy("multi_worker")
+
+
+def test_a_tpu_that_is_not_there_is_named():
+    with pytest.raises(strategy.StrategyError, match="--tpu='nowhere' cannot be"):
+        strategy.make_strategy("tpu", "nowhere")
+
+
+def test_a_worker_alone_agrees_with_itself():
+    workers = strategy.Workers(tf.distribute.get_strategy())
+    assert workers.any(True) and not workers.any(False)
+    with workers.chief_first():
+        workers.wait()
