@@ -113,7 +113,7 @@ def _repeat(batches):
         return ((batch,) for batch in itertools.cycle(batches))
     import tensorflow as tf  # Here because JAX does without it.
 
-    first, *others = (tf.data.Dataset.from_tensors((batch,)) for batch in batches)
+    first, *others = map(tf.data.Dataset.from_tensors, batches)
     for other in others:
         first = first.concatenate(other)
     return first.repeat().prefetch(2)

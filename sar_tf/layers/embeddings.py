@@ -19,6 +19,29 @@ def masked_mean(values, mask, axis):
 
 
 @keras.saving.register_keras_serializable("sar_tf")
+class Embedding(layers.Embedding):
+    """Keras' `Embedding`, whose cost does not grow with the number of rows.
+
+    On TensorFlow, Keras looks up in a read of the whole table. That read is a copy as
+    soon as an optimizer writes single rows; a look-up in TensorFlow's own variable is
+    none.
+
+    Args:
+        input_dim, output_dim, …: As `keras.layers.Embedding`.
+
+    Call arguments:
+        inputs: int `(...)`, ids.
+
+    Returns:
+        `(..., output_dim)`.
+    """
+
+    def call(self, inputs):
+        rows = ops.take(self.embeddings.value, inputs, axis=0)
+        return ops.cast(rows, self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable("sar_tf")
 class QueryEncoder(layers.Layer):
     """Encodes a query, or a caption, by its words.
 
@@ -64,14 +87,14 @@ class QueryEncoder(layers.Layer):
         self.num_queries = num_queries
         self.query_dim = query_dim
         if query_dim:
-            self.query_embedding = layers.Embedding(
+            self.query_embedding = Embedding(
                 num_queries + 1,
                 query_dim,
                 embeddings_initializer="glorot_normal",
                 name="query_embedding",
                 dtype=self.dtype_policy,
             )
-        self.word_embedding = layers.Embedding(
+        self.word_embedding = Embedding(
             num_words + 1,
             embedding_dim,
             embeddings_initializer="glorot_normal",
@@ -182,7 +205,7 @@ class FeatureEncoder(layers.Layer):
             )
 
     def _embedding(self, name, num, width):
-        return layers.Embedding(
+        return Embedding(
             num + 1,
             width,
             embeddings_initializer="glorot_normal",

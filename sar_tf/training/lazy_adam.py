@@ -43,7 +43,10 @@ class LazyAdamL2(AdamL2):
             return
         rows = gradient.indices
         index = self._get_variable_index(variable)
-        arrays = variable, self._momentums[index], self._velocities[index]
+        # TensorFlow's variables, since a look-up in Keras' reads the whole table, which
+        # the assignment would then have to copy.
+        moments = self._momentums[index], self._velocities[index]
+        arrays = variable, *(moment.value for moment in moments)
         updated = self._update(
             index,
             tf.cast(gradient.values, variable.dtype),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from sar_tf.layers.embeddings import Embedding
 from sar_tf.training.adam import AdamL2
 from sar_tf.training.lazy_adam import LazyAdamL2, sum_repeated_rows
 
@@ -57,7 +58,7 @@ def test_equals_lazy_adam_by_hand():
 def fit_embedding(optimizer, rows, jit_compile=False):
     """The table before, its gradients and the table after a step for each of `rows`."""
     model = keras.Sequential([keras.Input((2,), dtype="int32")])
-    model.add(keras.layers.Embedding(4, 2))
+    model.add(Embedding(4, 2))
     model.add(keras.layers.GlobalAveragePooling1D())
     model.compile(optimizer, loss="mse", jit_compile=jit_compile)
     tables = [model.get_weights()[0]]
@@ -84,6 +85,28 @@ def test_equals_lazy_adam_by_hand_in_a_model(jit_compile):
     for before, after, ids in zip(tables, tables[1:], rows, strict=False):
         changed = np.flatnonzero((before != after).any(axis=1))
         assert set(changed) == {i for pair in ids for i in pair}
+
+
+def test_no_table_is_read_whole():
+    """TensorFlow copies a variable for each such read, once rows of it are assigned."""
+    embedding = Embedding(70, 2)
+    embedding.build()
+    table = embedding.embeddings
+    optimizer = LazyAdamL2()
+    optimizer.build([table])
+
+    @tf.function
+    def step(ids):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(embedding(ids)) + tf.reduce_mean(embedding(ids + 1))
+        optimizer.apply(tape.gradient(loss, [table.value]), [table])
+
+    graph = step.get_concrete_function(tf.constant([1, 5, 5])).graph
+    types = [op.type for op in graph.get_operations()]
+    assert types.count("ResourceGather") == 5  # 2 look-ups; weights and both moments
+    reads = [op for op in graph.get_operations() if op.type == "ReadVariableOp"]
+    used = [op.outputs[0] for op in reads if op.outputs[0].consumers()]
+    assert used and all(read.shape.rank == 0 for read in used)
 
 
 def test_equals_adam_where_every_row_is_looked_up():
@@ -124,7 +147,7 @@ def weights_on_replicas(num_replicas):
     with tf.distribute.MirroredStrategy(devices).scope():
         keras.utils.set_random_seed(1)
         model = keras.Sequential([keras.Input((2,), dtype="int32")])
-        model.add(keras.layers.Embedding(6, 3))
+        model.add(Embedding(6, 3))
         model.add(keras.layers.Flatten())
         model.add(keras.layers.Dense(1))
         optimizer = LazyAdamL2(learning_rate=0.1, l2=0.1, global_clipnorm=0.05)
