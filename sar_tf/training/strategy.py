@@ -1,4 +1,4 @@
-"""Replicas and workers: the `tf.distribute` strategies, and `fit` under them."""
+"""The `tf.distribute` strategies: their replicas, workers and batches."""
 
 import contextlib
 import os
@@ -7,14 +7,12 @@ import tensorflow as tf
 
 from sar_tf.layers import replicas
 
-STRATEGIES = ("one_device", "mirrored", "multi_worker", "tpu")
-
 
 class StrategyError(ValueError):
     """A strategy that cannot be had here; says why and what to do."""
 
 
-def make_strategy(name, tpu="", devices=None):
+def make_strategy(name, tpu=""):
     """Makes a strategy, and the losses of this process ready for its replicas.
 
     It is to be called before TensorFlow does anything else: workers must meet first.
@@ -23,7 +21,6 @@ def make_strategy(name, tpu="", devices=None):
         name: "one_device", "mirrored" (all GPUs, or all logical CPUs, of this
             machine), "multi_worker" (TF_CONFIG names the workers) or "tpu".
         tpu: Name or address of the TPU; "local" is this machine's.
-        devices: Names of the devices of "mirrored", where not all are wanted.
 
     Returns:
         A `tf.distribute.Strategy`.
@@ -32,9 +29,8 @@ def make_strategy(name, tpu="", devices=None):
         StrategyError: TF_CONFIG is missing, or the TPU cannot be reached.
     """
     if name == "mirrored":
-        if devices is None:
-            kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
-            devices = [device.name for device in tf.config.list_logical_devices(kind)]
+        kind = "GPU" if tf.config.list_logical_devices("GPU") else "CPU"
+        devices = [device.name for device in tf.config.list_logical_devices(kind)]
         strategy = tf.distribute.MirroredStrategy(devices)
     elif name == "multi_worker":
         if not os.environ.get("TF_CONFIG"):
