@@ -64,30 +64,61 @@ class AdamL2(keras.optimizers.Adam):
         # square these one by one, for the norm as for v, and not their sum.
         return super()._clip_gradients([tf.convert_to_tensor(g) for g in gradients])
 
-    def update_step(self, gradient, variable, learning_rate):
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        """Computes once a step what all variables share: the bias corrections.
+
+        With lr' = lr sqrt(1 - beta_2^t) / (1 - beta_1^t) and
+        epsilon' = epsilon sqrt(1 - beta_2^t), w = w - lr' m / (sqrt(v) + epsilon').
+        """
+        step = ops.cast(self.iterations + 1, "float32")
+        m_correction = 1 - ops.power(float(self.beta_1), step)
+        v_correction = ops.sqrt(1 - ops.power(float(self.beta_2), step))
+        learning_rate = ops.cast(learning_rate, "float32") * v_correction / m_correction
+        corrected = learning_rate, self.epsilon * v_correction
+        super()._backend_update_step(grads, trainable_variables, corrected)
+
+    def update_step(self, gradient, variable, corrected):
         index = self._get_variable_index(variable)
-        arrays = variable, self._momentums[index], self._velocities[index]
-        updated = self._update(
-            index,
-            ops.cast(gradient, variable.dtype),
-            *(ops.convert_to_tensor(array) for array in arrays),
-            learning_rate,
-        )
+        moments = self._momentums[index], self._velocities[index]
+        gradient = ops.cast(gradient, variable.dtype)
+        if keras.backend.backend() == "tensorflow":
+            self._fused_update(index, gradient, variable, *moments, corrected)
+            return
+        arrays = variable, *moments
+        updated = self._update(index, gradient, *arrays, corrected)
         for array, value in zip(arrays, updated, strict=True):
             self.assign(array, value)
 
-    def _update(self, index, gradient, weight, m, v, learning_rate):
+    def _fused_update(self, index, gradient, variable, m, v, corrected):
+        """One operation instead of some twenty: a graph has them for every variable."""
+        import tensorflow as tf
+
+        learning_rate, epsilon = corrected
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=m.value.handle,
+            v=v.value.handle,
+            beta1_power=0.0,  # The learning rate is corrected already.
+            beta2_power=0.0,
+            lr=learning_rate,
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=epsilon,
+            grad=self._with_l2(index, gradient, variable),
+        )
+
+    def _update(self, index, gradient, weight, m, v, corrected):
         """The next w, m and v of the variable of that index, or of rows of it."""
-        if self.l2 and self._decays[index]:
-            gradient = gradient + self.l2 * weight
-        step = ops.cast(self.iterations + 1, weight.dtype)
-        m_correction = 1 - ops.power(ops.cast(self.beta_1, weight.dtype), step)
-        v_correction = 1 - ops.power(ops.cast(self.beta_2, weight.dtype), step)
+        learning_rate, epsilon = corrected
+        gradient = self._with_l2(index, gradient, weight)
         m = m + (gradient - m) * (1 - self.beta_1)
         v = v + (ops.square(gradient) - v) * (1 - self.beta_2)
-        scale = ops.cast(learning_rate, weight.dtype) / m_correction
-        deviation = ops.sqrt(v) / ops.sqrt(v_correction) + self.epsilon
-        return weight - scale * m / deviation, m, v
+        return weight - learning_rate * m / (ops.sqrt(v) + epsilon), m, v
+
+    def _with_l2(self, index, gradient, weight):
+        if self.l2 and self._decays[index]:
+            return gradient + self.l2 * weight
+        return gradient
 
     def get_config(self):
         return {**super().get_config(), "l2": self.l2}

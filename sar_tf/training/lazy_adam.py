@@ -37,9 +37,9 @@ class LazyAdamL2(AdamL2):
             gradients, _ = tf.clip_by_global_norm(gradients, self.global_clipnorm)
         return gradients
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient, variable, corrected):
         if not isinstance(gradient, tf.IndexedSlices):
-            super().update_step(gradient, variable, learning_rate)
+            super().update_step(gradient, variable, corrected)
             return
         rows = gradient.indices
         index = self._get_variable_index(variable)
@@ -51,7 +51,7 @@ class LazyAdamL2(AdamL2):
             index,
             tf.cast(gradient.values, variable.dtype),
             *(tf.gather(array, rows) for array in arrays),
-            learning_rate,
+            corrected,
         )
         for array, value in zip(arrays, updated, strict=True):
             self.assign(array, tf.IndexedSlices(value, rows))
