@@ -2,10 +2,20 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# What XLA compiles here runs a few times: it is not worth optimizing.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+_LONG = ("experiments", "training")  # Folders of the tests that take longest.
+
+
+def pytest_collection_modifyitems(items):
+    """Begins with what takes longest, so that all processes end at the same time."""
+    items.sort(key=lambda item: item.path.parent.name not in _LONG)
 
 
 @pytest.fixture(scope="session")

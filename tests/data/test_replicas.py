@@ -79,9 +79,8 @@ def test_replicas_resume_inside_an_epoch(pipeline):
         tf.nest.map_structure(np.testing.assert_array_equal, found, batch)
 
 
-@pytest.mark.parametrize("num_workers", [2, 5])
-@pytest.mark.parametrize("split", ["train", "validation"])
-def test_workers_read_every_target_once(pipeline, num_workers, split):
+@pytest.mark.parametrize(("split", "num_workers"), [("train", 2), ("validation", 5)])
+def test_workers_read_every_target_once(pipeline, split, num_workers):
     """Two workers share 3 shards, five share their records."""
     whole = dataclasses.replace(pipeline, batch_size=30)
     seen = {task: [] for task in pipeline.tasks}

@@ -1,4 +1,4 @@
-"""What tests look for in the folder of a run, and in how it ends."""
+"""Small runs: what tests look for in their folders, and in how they end."""
 
 import csv
 import json
@@ -6,6 +6,15 @@ import json
 import h5py
 import numpy as np
 import pytest
+
+# One task and few operations: what takes the time of a short run is tracing them.
+SMALL_MODEL = (
+    "--model=sesrec",
+    "--ablation=base",
+    "--num_layers=0",
+    "--prediction_units=8",
+    "--learning_rate=0.01",
+)
 
 
 def read_metrics(folder):

@@ -7,9 +7,16 @@ import sys
 import time
 
 import pytest
-from run_folders import assert_same_checkpoints, read_history, read_metrics
+from run_folders import (
+    SMALL_MODEL,
+    assert_same_checkpoints,
+    read_history,
+    read_metrics,
+)
 
-FLAGS = ("--model=sesrec", "--ablation=base", "--learning_rate=0.01", "--epochs=2")
+from sar_tf.training.run_directory import RunDirectory
+
+FLAGS = (*SMALL_MODEL, "--epochs=2")
 
 
 @pytest.fixture(scope="module")
@@ -75,14 +82,14 @@ def test_a_killed_worker_ends_the_others_and_the_run_can_go_on(
     undisturbed, launch, tmp_path
 ):
     folder = tmp_path / "run"
-    process = launch(folder)
-    wait_for(folder / "history.csv", process)
+    process = launch(folder, "--checkpoint_minutes=0")
+    wait_for(RunDirectory(folder).previous, process)
     (launcher_child,) = children(process.pid)[1:]
     os.kill(launcher_child, signal.SIGKILL)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 128 + signal.SIGKILL, output
     assert "worker 1 was killed by SIGKILL" in output
-    process = launch(folder, "--resume")
+    process = launch(folder, "--resume", "--checkpoint_minutes=1000")
     output, _ = process.communicate(timeout=600)
     assert process.returncode == 0, output
     assert read_history(folder) == read_history(undisturbed)

@@ -7,12 +7,18 @@ import time
 
 import numpy as np
 import pytest
-from run_folders import assert_same_checkpoints, error_of, read_history, read_metrics
+from run_folders import (
+    SMALL_MODEL,
+    assert_same_checkpoints,
+    error_of,
+    read_history,
+    read_metrics,
+)
 
 from sar_tf.training import checkpoint
 from sar_tf.training.run_directory import RunDirectory
 
-FLAGS = ("--model=sesrec", "--ablation=base", "--learning_rate=0.01", "--epochs=2")
+FLAGS = (*SMALL_MODEL, "--epochs=2")
 STEPS = 11  # An epoch.
 SECONDS = 900  # That a process may take to get to where it is killed.
 

@@ -1,6 +1,7 @@
 """Some steps on replicas: a process of its own, for its devices and its collectives.
 
-python replicated_steps.py DATASET_DIR MODEL NUM_REPLICAS OUTPUT.npz
+The same steps on one device first: python replicated_steps.py DATASET_DIR MODEL
+NUM_REPLICAS OUTPUT.npz
 """
 
 import sys
@@ -100,11 +101,14 @@ def main(dataset_dir, model_name, num_replicas, output):
     (cpu,) = tf.config.list_physical_devices("CPU")
     devices = [tf.config.LogicalDeviceConfiguration()] * int(num_replicas)
     tf.config.set_logical_device_configuration(cpu, devices)
-    chosen = strategy.make_strategy("mirrored")
-    assert chosen.num_replicas_in_sync == int(num_replicas)
-    results = train(SequenceDataset.open(dataset_dir), model_name, chosen)
-    for negatives in ("reference", "paper"):
-        results |= align(chosen, negatives)
+    results = {}
+    for name, replicas in (("one_device", 1), ("mirrored", int(num_replicas))):
+        chosen = strategy.make_strategy(name)
+        assert chosen.num_replicas_in_sync == replicas
+        found = train(SequenceDataset.open(dataset_dir), model_name, chosen)
+        for negatives in ("reference", "paper"):
+            found |= align(chosen, negatives)
+        results |= {f"{name}/{key}": value for key, value in found.items()}
     np.savez(output, **results)
 
 

@@ -1,3 +1,4 @@
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -14,32 +15,34 @@ LEARNING_RATE = 1e-2
 
 @pytest.fixture(scope="module")
 def steps(simulated_dataset, tmp_path_factory):
-    """Runs replicated_steps.py: steps(model, number of replicas)."""
+    """Runs replicated_steps.py: what one device gives and what replicas give."""
     folder = tmp_path_factory.mktemp("steps")
-    known = {}
 
+    @functools.cache
     def run(model, num_replicas):
-        if (model, num_replicas) not in known:
-            output = folder / f"{model}{num_replicas}.npz"
-            script = Path(__file__).with_name("replicated_steps.py")
-            arguments = [simulated_dataset, model, str(num_replicas), output]
-            process = subprocess.run(
-                [sys.executable, script, *arguments],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert process.returncode == 0, process.stderr
-            with np.load(output) as arrays:
-                known[model, num_replicas] = dict(arrays)
-        return known[model, num_replicas]
+        output = folder / f"{model}.npz"
+        script = Path(__file__).with_name("replicated_steps.py")
+        arguments = [simulated_dataset, model, str(num_replicas), output]
+        process = subprocess.run(
+            [sys.executable, script, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert process.returncode == 0, process.stderr
+        results = {"one_device": {}, "mirrored": {}}
+        with np.load(output) as arrays:
+            for key, value in arrays.items():
+                strategy_name, _, name = key.partition("/")
+                results[strategy_name][name] = value
+        return results["one_device"], results["mirrored"]
 
     return run
 
 
 @pytest.mark.parametrize(("model", "num_replicas"), [("unisar", 2), ("sesrec", 4)])
 def test_replicas_train_as_one_device_with_the_same_batch(steps, model, num_replicas):
-    alone, together = steps(model, 1), steps(model, num_replicas)
+    alone, together = steps(model, num_replicas)
     assert alone.keys() == together.keys()
     differences = []
     for name, expected in alone.items():
@@ -56,7 +59,7 @@ def test_replicas_train_as_one_device_with_the_same_batch(steps, model, num_repl
 @pytest.mark.parametrize("negatives", ["reference", "paper"])
 @pytest.mark.parametrize(("model", "num_replicas"), [("unisar", 2), ("sesrec", 4)])
 def test_in_batch_negatives_are_of_all_replicas(steps, negatives, model, num_replicas):
-    alone, together = steps(model, 1), steps(model, num_replicas)
+    alone, together = steps(model, num_replicas)
     for name in ("loss", "kernel", "temperature", "views"):
         expected = alone[f"{negatives}/{name}"]
         assert np.any(expected)
