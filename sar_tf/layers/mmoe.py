@@ -105,21 +105,16 @@ class MixtureOfExperts(layers.Layer):
         return weights
 
     def call(self, candidates, context, task, training=None):
-        own, gate = self.task_experts[task], self.gates[task]
-        # One product for the experts and the gate: their input is the same.
-        kernel = ops.concatenate(
-            [own["kernel"], self.shared["kernel"], gate[0]], axis=1
-        )
-        bias = ops.concatenate([own["bias"], self.shared["bias"], gate[1]], axis=0)
-        split = candidates.shape[-1]
-        hidden = ops.matmul(candidates, kernel[:split])
-        hidden = hidden + (ops.matmul(context, kernel[split:]) + bias)[:, None, :]
-        num_experts = self.num_task_experts + self.num_shared_experts
-        hidden, gate_logits = ops.split(hidden, [num_experts * self.units], axis=-1)
-        experts = self.dropout(ops.relu(hidden), training=training)
+        own = self.task_experts[task]
+        kernel = ops.concatenate([own["kernel"], self.shared["kernel"]], axis=1)
+        bias = ops.concatenate([own["bias"], self.shared["bias"]], axis=0)
+        hidden = ops.relu(_first_layer(candidates, context, kernel, bias))
+        experts = self.dropout(hidden, training=training)
         shape = ops.shape(experts)
+        num_experts = self.num_task_experts + self.num_shared_experts
         experts = ops.reshape(experts, (shape[0], shape[1], num_experts, self.units))
-        gates = ops.softmax(ops.cast(gate_logits, "float32"), axis=-1)
+        gates = _first_layer(candidates, context, *self.gates[task])
+        gates = ops.softmax(ops.cast(gates, "float32"), axis=-1)
         gates = ops.cast(gates, experts.dtype)
         if self.head == "paper":
             experts = self._score(experts, own)
@@ -145,6 +140,13 @@ class MixtureOfExperts(layers.Layer):
             "dropout": self.dropout_rate,
             "head": self.head,
         }
+
+
+def _first_layer(candidates, context, kernel, bias):
+    """`concat(candidates, context) kernel + bias`: `(B, C, units)`."""
+    split = candidates.shape[-1]
+    of_context = ops.matmul(context, kernel[split:]) + bias
+    return ops.matmul(candidates, kernel[:split]) + of_context[:, None, :]
 
 
 @keras.saving.register_keras_serializable("sar_tf")
@@ -189,9 +191,12 @@ class PredictionNetwork(layers.Layer):
         self.logit.build((None, width))
 
     def call(self, x, training=None):
+        shape = ops.shape(x)
+        # Of rank 2: TensorFlow then fuses product, bias and ReLU.
+        x = ops.reshape(x, (-1, x.shape[-1]))
         for dense in self.hidden:
             x = self.dropout(dense(x), training=training)
-        return ops.squeeze(self.logit(x), axis=-1)
+        return ops.reshape(self.logit(x), shape[:-1])
 
     def compute_output_shape(self, x_shape):
         return x_shape[:-1]

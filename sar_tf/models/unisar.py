@@ -268,17 +268,36 @@ class UniSAR(base.Model):
     def _logits(self, task, inputs, groups, training):
         """Logits of a task's candidates (Eq. 8 and 9): `(B, C)`."""
         candidates = self.encode_items(inputs["candidates"])
-        parts = base.split_rows(candidates, groups)
-        interests = [
-            ops.concatenate(
-                [
-                    attention(group["fused"][scenario], items, group["masks"][scenario])
-                    for group, items in zip(groups, parts, strict=True)
-                ],
-                axis=0,
+        context = self._context(task, inputs)
+        parts = [
+            self._views(group, items)
+            for group, items in zip(
+                groups, base.split_rows(candidates, groups), strict=True
             )
+        ]
+        if training:
+            x = ops.concatenate(parts, axis=0)
+            return self._predict(task, x, context, training)
+        # Many candidates: a group at a time stays in the processor's cache.
+        contexts = base.split_rows(context, groups)
+        return ops.concatenate(
+            [
+                self._predict(task, *x, training)
+                for x in zip(parts, contexts, strict=True)
+            ],
+            axis=0,
+        )
+
+    def _views(self, group, candidates):
+        """Candidates, and what they see of the histories (Eq. 8): `(B, C, 3 D)`."""
+        views = [
+            attention(group["fused"][scenario], candidates, group["masks"][scenario])
             for scenario, attention in self.target_attention.items()
         ]
+        return ops.concatenate([*views, candidates], axis=-1)
+
+    def _context(self, task, inputs):
+        """User and query, the same for all candidates of a target: `(B, 2 D)`."""
         user = self.user_encoder(inputs["user"])
         if task == "search":
             query = self.query_encoder(inputs["query_words"])
@@ -286,12 +305,10 @@ class UniSAR(base.Model):
             query = ops.broadcast_to(
                 ops.cast(self.rec_query, user.dtype), ops.shape(user)
             )
-        mix = self.experts(
-            ops.concatenate([*interests, candidates], axis=-1),
-            ops.concatenate([user, query], axis=-1),
-            task=task,
-            training=training,
-        )
+        return ops.concatenate([user, query], axis=-1)
+
+    def _predict(self, task, candidates, context, training):
+        mix = self.experts(candidates, context, task=task, training=training)
         if not self.prediction:  # the experts' scores are the prediction
             return ops.squeeze(mix, axis=-1)
         return self.prediction[task](mix, training=training)
