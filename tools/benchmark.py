@@ -7,10 +7,11 @@ python tools/benchmark.py --case=train --items=5000000 --embedding_optimizer=laz
 python tools/benchmark.py --case=train --backend=jax
 python tools/benchmark.py --case=evaluate --model=sesrec
 python tools/benchmark.py --case=serve
+python tools/benchmark.py --case=fit --dataset_dir=data/beauty
 
-input reads a dataset. The others take prepared random batches of the shapes of
-amazon_beauty, with the official settings: batches of 1,018 and 1,019 targets a task,
-4 negatives, queries of up to 12 words.
+input reads a dataset, and fit trains on one. The others take prepared random batches
+of the shapes of amazon_beauty, with the official settings: batches of 1,018 and 1,019
+targets a task, 4 negatives, queries of up to 12 words.
 """
 
 import dataclasses
@@ -24,7 +25,7 @@ from absl import app, flags
 
 from sar_tf.startup import import_tensorflow
 
-CASES = ("input", "train", "evaluate", "serve")
+CASES = ("input", "train", "evaluate", "serve", "fit")
 FLAGS = flags.FLAGS
 
 
@@ -38,7 +39,8 @@ def main(argv):
     os.environ["KERAS_BACKEND"] = FLAGS.backend
     if FLAGS.backend == "tensorflow":
         import_tensorflow()  # Before anything else imports it, with all its chatter.
-    result = _measure_input() if FLAGS.case == "input" else _measure_model()
+    measure = {"input": _measure_input, "fit": _measure_fit}
+    result = measure.get(FLAGS.case, _measure_model)()
     print(json.dumps({"case": FLAGS.case, **result, **describe_machine()}))
 
 
@@ -46,6 +48,19 @@ def _measure_input():
     from tools import benchmark_input
 
     return benchmark_input.measure(FLAGS.dataset_dir, FLAGS.seconds, FLAGS.users)
+
+
+def _measure_fit():
+    from tools import benchmark_fit
+
+    return benchmark_fit.measure(
+        FLAGS.dataset_dir,
+        FLAGS.users,
+        FLAGS.model,
+        steps=FLAGS.steps,
+        batch_size=FLAGS.batch_size,
+        num_groups=FLAGS.history_groups,
+    )
 
 
 def _measure_model():
@@ -116,7 +131,7 @@ def define_flags():
     flags.DEFINE_enum("case", None, CASES, "what to measure")
     flags.DEFINE_float("seconds", 20.0, "how long to measure, after warming up")
     flags.DEFINE_string(
-        "dataset_dir", None, "for input: a dataset; default: a random one"
+        "dataset_dir", None, "for input and fit: a dataset; default: a random one"
     )
     flags.DEFINE_integer("users", 5000, "of the random dataset", lower_bound=1)
     flags.DEFINE_string("model", "unisar", "which model, with its defaults")
@@ -125,10 +140,12 @@ def define_flags():
     flags.DEFINE_integer(
         "history_groups",
         6,
-        "for train and evaluate: groups of like history length in a batch; on JAX and "
-        "in serve 1, at full width",
+        "for train, evaluate and fit: groups of like history length in a batch; on JAX "
+        "and in serve 1, at full width",
         lower_bound=1,
     )
+    flags.DEFINE_integer("steps", 40, "for fit: steps to time", lower_bound=1)
+    flags.DEFINE_integer("batch_size", 1024, "for fit", lower_bound=1)
     flags.DEFINE_enum(
         "embedding_optimizer",
         "adam",

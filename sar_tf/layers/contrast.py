@@ -7,10 +7,10 @@ from sar_tf.layers import replicas
 
 # Only keeps 1 / tau finite: the official code has no bound.
 MIN_TEMPERATURE = 1e-3
+_NEVER = -1e30  # A logit that does not count.
 
 
-@ops.custom_gradient
-def log_sum_exp_similarity(anchors, others, sharpness, mask):
+def log_sum_exp_similarity(anchors, others, sharpness, mask=None):
     """`log sum_j exp(sharpness sim(a, o_j))` of each anchor, over the `mask`.
 
     With `sim = tanh(a o^T)`. The matrix of all similarities is by far the
@@ -21,35 +21,41 @@ def log_sum_exp_similarity(anchors, others, sharpness, mask):
         anchors: `(P, D)`, already multiplied by the kernel W.
         others: `(S, D)`.
         sharpness: scalar 1 / tau.
-        mask: float32 `(1, S)` or `(P, S)`, 1 where `o_j` counts and 0 else.
+        mask: bool `(1, S)` or `(P, S)`, the `o_j` that count; None is all.
 
     Returns:
         float32 `(P,)`; very negative where nothing counts.
     """
-    similarity = ops.matmul(anchors, ops.transpose(others))
-    similarity = ops.tanh(ops.cast(similarity, "float32"))
-    logits = similarity * sharpness
-    # Without `initial`, no anchor at all (a task without rows) is an error.
-    # Of those that count: another could be higher by more than exp() can span.
-    counted = ops.where(mask > 0, logits, -1e30)
-    highest = ops.max(counted, axis=-1, keepdims=True, initial=-1e30)
-    exponentials = ops.exp(counted - highest) * mask
-    total = ops.maximum(ops.sum(exponentials, axis=-1, keepdims=True), 1e-37)
 
-    def gradient(*args, upstream=None):
-        upstream = args[0] if upstream is None else upstream
-        d_logits = exponentials * (upstream[:, None] / total)
-        weighted = d_logits * similarity
-        d_product = ops.cast(d_logits - weighted * similarity, anchors.dtype)
-        scale = ops.cast(sharpness, anchors.dtype)
-        return (
-            ops.matmul(d_product, others) * scale,
-            ops.matmul(ops.transpose(d_product), anchors) * scale,
-            ops.sum(weighted),
-            ops.zeros_like(mask),
-        )
+    @ops.custom_gradient
+    def compute(anchors, others, sharpness):
+        similarity = ops.matmul(anchors, ops.transpose(others))
+        similarity = ops.tanh(ops.cast(similarity, "float32"))
+        logits = similarity * sharpness
+        # Of those that count: another could be higher by more than exp() can span.
+        if mask is not None:
+            logits = ops.where(mask, logits, _NEVER)
+        # Above what does not count, whose exp() is then 0. Without `initial`, no
+        # anchor at all (a task without rows) is an error.
+        highest = ops.max(logits, axis=-1, keepdims=True, initial=_NEVER / 2)
+        exponentials = ops.exp(logits - highest)
+        total = ops.maximum(ops.sum(exponentials, axis=-1, keepdims=True), 1e-37)
 
-    return ops.squeeze(highest + ops.log(total), axis=-1), gradient
+        def gradient(*args, upstream=None):
+            upstream = args[0] if upstream is None else upstream
+            d_logits = exponentials * (upstream[:, None] / total)
+            weighted = d_logits * similarity
+            d_product = ops.cast(d_logits - weighted * similarity, anchors.dtype)
+            scale = ops.cast(sharpness, anchors.dtype)
+            return (
+                ops.matmul(d_product, others) * scale,
+                ops.matmul(ops.transpose(d_product), anchors) * scale,
+                ops.sum(weighted),
+            )
+
+        return ops.squeeze(highest + ops.log(total), axis=-1), gradient
+
+    return compute(anchors, others, sharpness)
 
 
 def paired_similarity(anchors, others):
@@ -168,8 +174,7 @@ class QueryItemContrast(_Contrast):
         anchors = ops.matmul(anchors, self.kernel)
         sharpness = self._sharpness()
         positive = paired_similarity(anchors, positives) * sharpness
-        everything = ops.ones((1, ops.shape(negatives)[0]), dtype="float32")
-        negative = log_sum_exp_similarity(anchors, negatives, sharpness, everything)
+        negative = log_sum_exp_similarity(anchors, negatives, sharpness)
         return ops.logaddexp(positive, negative) - positive
 
     def compute_output_shape(self, *shapes, **named_shapes):
@@ -225,7 +230,7 @@ class TransitionAlignment(_Contrast):
     def call(self, cross, same, mask):
         every = replicas.active()
         all_cross, all_same = every.gather(cross), every.gather(same)
-        all_masks = every.gather(ops.cast(mask, "float32"))
+        all_masks = every.gather(ops.cast(mask, "float32")) > 0
         if self.negatives == "paper":
             columns = all_masks[None, :]
             return self._cross_entropy(cross, same, all_same, columns, mask) + (
@@ -239,15 +244,15 @@ class TransitionAlignment(_Contrast):
         place = ops.concatenate([place, size + place], axis=0)
         others = place[:, None] != ops.arange(2 * size)[None, :]
         columns = ops.concatenate([all_masks, all_masks], axis=0)
-        counts = ops.cast(others, "float32") * columns[None, :]
+        counted = ops.logical_and(others, columns[None, :])
         mask = ops.concatenate([mask, mask], axis=0)
-        return self._cross_entropy(views, other_views, all_views, counts, mask)
+        return self._cross_entropy(views, other_views, all_views, counted, mask)
 
-    def _cross_entropy(self, anchors, positives, others, counts, mask):
+    def _cross_entropy(self, anchors, positives, others, counted, mask):
         anchors = ops.matmul(anchors, self.kernel)
         sharpness = self._sharpness()
         positive = paired_similarity(anchors, positives) * sharpness
-        total = log_sum_exp_similarity(anchors, others, sharpness, counts)
+        total = log_sum_exp_similarity(anchors, others, sharpness, counted)
         return weighted_average(total - positive, mask)
 
     def compute_output_shape(self, *shapes, **named_shapes):
