@@ -66,7 +66,11 @@ def _time_steps(model, batches, times, steps):
     """Seconds of each step, for each time that `fit` goes through the batches."""
     timer = _Timer()
     model.fit(
-        batches.prefetch(4).repeat(times), shuffle=False, verbose=0, callbacks=[timer]
+        batches.prefetch(4).repeat(times),
+        steps_per_epoch=times * (_WARM_UP_STEPS + steps),
+        shuffle=False,
+        verbose=0,
+        callbacks=[timer],
     )
     seconds = []
     for last in range(
