@@ -214,11 +214,11 @@ def test_it_learns(case):
     # XLA pays on JAX alone, which has no other compiler.
     jit_compile = keras.backend.backend() == "jax"
     model.compile(keras.optimizers.Adam(0.05), jit_compile=jit_compile)
-    first = model.train_on_batch(inputs, return_dict=True)["rec_click_loss"]
-    for _ in range(30):
+    # Without dropout, which of these few units leaves little now and then.
+    first = float(model(inputs)["rec"]["click_loss"])
+    for _ in range(31):
         model.train_on_batch(inputs)
-    model.reset_metrics()  # Else it is the mean of all steps.
-    last = model.train_on_batch(inputs, return_dict=True)["rec_click_loss"]
+    last = float(model(inputs)["rec"]["click_loss"])
     assert last < first / 2
 
 
