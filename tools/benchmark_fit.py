@@ -1,9 +1,9 @@
 """How much longer an epoch of `fit` takes than its steps: does the input keep up?"""
 
 import itertools
+import math
 import statistics
 import tempfile
-import time
 from pathlib import Path
 
 import keras
@@ -13,7 +13,7 @@ from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.pipeline import BatchPipeline
 from sar_tf.training.build import build_model
 from sar_tf.training.compile import compile_model
-from tools.benchmark_model import peak_memory
+from tools.benchmark_model import StepTimer, peak_memory
 from tools.random_dataset import write_random_dataset
 
 _WARM_UP_STEPS = 3
@@ -64,27 +64,17 @@ def measure(
 
 def _time_steps(model, batches, times, steps):
     """Seconds of each step, for each time that `fit` goes through the batches."""
-    timer = _Timer()
+    timer = StepTimer(math.inf)
+    each = _WARM_UP_STEPS + steps
     model.fit(
         batches.prefetch(4).repeat(times),
-        steps_per_epoch=times * (_WARM_UP_STEPS + steps),
+        steps_per_epoch=times * each,
         shuffle=False,
         verbose=0,
         callbacks=[timer],
     )
     seconds = []
-    for last in range(
-        _WARM_UP_STEPS + steps, len(timer.ends) + 1, _WARM_UP_STEPS + steps
-    ):
+    for last in range(each, len(timer.ends) + 1, each):
         ends = timer.ends[last - steps - 1 : last]
         seconds.append([b - a for a, b in itertools.pairwise(ends)])
     return seconds
-
-
-class _Timer(keras.callbacks.Callback):
-    def on_train_begin(self, logs=None):
-        self.ends = []
-
-    def on_train_batch_end(self, batch, logs=None):
-        float(logs["loss"])  # Waits for what was only enqueued.
-        self.ends.append(time.perf_counter())

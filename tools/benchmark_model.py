@@ -36,7 +36,7 @@ def measure_training(name, batches, *, sizes, seconds, embedding_optimizer):
     compile_model(
         model, learning_rate=1e-3, l2=1e-5, embedding_optimizer=embedding_optimizer
     )
-    timer = _StepTimer(seconds)
+    timer = StepTimer(seconds)
     model.fit(
         _repeat(prepared),
         steps_per_epoch=_ENDLESS,
@@ -56,7 +56,7 @@ def measure_evaluation(name, batches, *, sizes, seconds):
     prepared = batches.evaluate(sizes)
     model = make_model(name, batches)
     compile_model(model, learning_rate=1e-3, l2=1e-5)
-    timer = _StepTimer(seconds)
+    timer = StepTimer(seconds)
     model.evaluate(_repeat(prepared), steps=_ENDLESS, verbose=0, callbacks=[timer])
     return _describe(name, batches, sizes, timer)
 
@@ -75,7 +75,7 @@ def peak_memory():
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
-class _StepTimer(keras.callbacks.Callback):
+class StepTimer(keras.callbacks.Callback):
     """Times the steps of `fit` or `evaluate` and ends it in good time."""
 
     def __init__(self, seconds):
