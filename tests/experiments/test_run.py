@@ -1,26 +1,17 @@
 import re
-import shutil
 
 import numpy as np
 import pytest
 from run_folders import (
     SMALL_MODEL,
-    assert_same_checkpoints,
     error_of,
     read_history,
     read_metrics,
 )
 
 from sar_tf.metrics.ranking import CUTOFFS
-from sar_tf.training import callbacks
 
 UNISAR = ("--model=unisar", "--embedding_dim=8", "--hidden_dim=8")
-SESREC = (
-    *SMALL_MODEL,
-    "--embedding_optimizer=lazy_adam",
-    "--clip_norm=0.5",
-    "--epochs=3",
-)
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +22,6 @@ def unisar(run_process, small_flags, tmp_path_factory):
     process = run_process(*small_flags, *UNISAR, "--epochs=2", run_dir)
     assert process.returncode == 0, process.stderr
     return folder, process.stdout, process.stderr
-
-
-@pytest.fixture(scope="module")
-def sesrec(run, small_flags, tmp_path_factory):
-    """The folder of an undisturbed run of three epochs."""
-    folder = tmp_path_factory.mktemp("runs") / "sesrec"
-    run(*small_flags, *SESREC, f"--run_dir={folder}")
-    return folder
 
 
 def test_a_run_folder_stands_alone(unisar):
@@ -100,82 +83,6 @@ def test_the_table_is_printed_last_and_nothing_else_shouts(unisar):
     assert errors == ""
 
 
-def test_evaluate_gives_the_same_metrics(run, sesrec):
-    metrics = read_metrics(sesrec)
-    (sesrec / "metrics.json").unlink()
-    run("--mode=evaluate", f"--run_dir={sesrec}", "--verbose=0")
-    assert read_metrics(sesrec) == metrics
-
-
-def test_one_task(sesrec):
-    metrics = read_metrics(sesrec)
-    assert set(metrics["test"]) == set(metrics["baselines"]["random"]) == {"rec"}
-    assert len(read_history(sesrec)) == 3
-
-
-def test_resumed_from_its_flags_equals_undisturbed(run, sesrec, tmp_path, monkeypatch):
-    """flags.txt reproduces the run, though it breaks off in the second epoch.
-
-    And though it goes on with several steps an execution, which do not divide the
-    epoch's: none is left out or done twice.
-    """
-
-    def break_off(callback, epoch, logs=None):
-        if epoch == 1:
-            raise KeyboardInterrupt
-
-    folder = tmp_path / "run"
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(callbacks.Checkpoints, "on_epoch_begin", break_off)
-        flagfile = f"--flagfile={sesrec / 'flags.txt'}"
-        run(flagfile, f"--run_dir={folder}", "--verbose=0")
-    assert [row["epoch"] for row in read_history(folder)] == ["1"]
-
-    assert len(read_history(sesrec)) == 3
-    assert (folder / "flags.txt").read_text() == (sesrec / "flags.txt").read_text()
-
-    run("--resume", f"--run_dir={folder}", "--steps_per_execution=4", "--verbose=0")
-    assert_same_checkpoints(folder, sesrec)
-    assert read_history(folder) == read_history(sesrec)
-    assert read_metrics(folder) == read_metrics(sesrec)
-
-
-def test_export_again(run, sesrec):
-    saved_model = sesrec / "saved_model" / "1" / "saved_model.pb"
-    saved_model.write_bytes(b"")
-    run("--mode=export", f"--run_dir={sesrec}")
-    assert saved_model.stat().st_size > 0
-    assert [path.name for path in (sesrec / "saved_model").iterdir()] == ["1"]
-
-
-def test_a_run_is_not_overwritten(run, small_flags, sesrec):
-    flags_text = (sesrec / "flags.txt").read_text()
-    message = error_of(run, *small_flags, *SESREC, f"--run_dir={sesrec}")
-    assert "already holds a run" in message
-    assert (sesrec / "flags.txt").read_text() == flags_text
-
-
-def test_resuming_with_another_setting(run, sesrec):
-    run_dir = f"--run_dir={sesrec}"
-    message = error_of(run, "--resume", "--learning_rate=0.5", run_dir)
-    assert "--learning_rate is not what the run was started with" in message
-
-
-def test_resuming_a_finished_run_older_than_a_flag(run, sesrec, tmp_path):
-    folder = tmp_path / "older"
-    shutil.copytree(sesrec, folder)
-    flags_file = folder / "flags.txt"
-    lines = flags_file.read_text().splitlines(keepends=True)
-    older = [line for line in lines if not line.startswith("--simulate_items=")]
-    assert len(older) == len(lines) - 1
-    flags_file.write_text("".join(older))
-    run("--resume", f"--run_dir={folder}")
-    assert read_metrics(folder) == read_metrics(sesrec)
-    assert read_history(folder) == read_history(sesrec)
-    message = error_of(run, "--resume", "--simulate_items=500", f"--run_dir={folder}")
-    assert "--simulate_items is not what the run was started with" in message
-
-
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -210,7 +117,7 @@ def test_a_bad_hyperparameter_is_one_line(
     run, small_flags, tmp_path, argument, expected
 ):
     run_dir = f"--run_dir={tmp_path / 'run'}"
-    assert expected in error_of(run, *small_flags, *SESREC, argument, run_dir)
+    assert expected in error_of(run, *small_flags, *SMALL_MODEL, argument, run_dir)
     assert not list(tmp_path.iterdir())
 
 

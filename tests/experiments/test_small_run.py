@@ -1,5 +1,8 @@
+"""A small run: killed, gone on with, evaluated and exported again."""
+
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +21,12 @@ from run_folders import (
 from sar_tf.training import checkpoint
 from sar_tf.training.run_directory import RunDirectory
 
-FLAGS = (*SMALL_MODEL, "--epochs=2")
+FLAGS = (
+    *SMALL_MODEL,
+    "--embedding_optimizer=lazy_adam",
+    "--clip_norm=0.5",
+    "--epochs=2",
+)
 STEPS = 11  # An epoch.
 SECONDS = 900  # That a process may take to get to where it is killed.
 
@@ -69,8 +77,9 @@ def kill(process, is_time):
 
 
 def test_killed_again_and_again_equals_undisturbed(
-    run, undisturbed, small_flags, kill_when, tmp_path, caplog
+    run, undisturbed, kill_when, tmp_path, caplog
 ):
+    """And reproduced from its flags.txt."""
     folder = tmp_path / "run"
     run_dir = RunDirectory(folder)
     resume = ("--resume", f"--run_dir={folder}", "--verbose=0")
@@ -86,7 +95,8 @@ def test_killed_again_and_again_equals_undisturbed(
     each_step = "--checkpoint_minutes=0"
     kill_when(
         lambda: run_dir.previous.exists() and not partial.exists(),
-        *(*small_flags, *FLAGS, each_step, f"--run_dir={folder}"),
+        f"--flagfile={undisturbed / 'flags.txt'}",
+        *(each_step, f"--run_dir={folder}", "--verbose=0"),
     )
     first = get_step()
     assert 2 <= first < STEPS - 1
@@ -111,13 +121,62 @@ def test_killed_again_and_again_equals_undisturbed(
     content[middle] = bytes(1024)
     run_dir.last.write_bytes(content)
     assert checkpoint.load_state(run_dir.previous)["epoch_step"] == second
-    run(*resume)
+    # Steps an execution that do not divide the epoch's: none is left out or done twice.
+    run(*resume, "--steps_per_execution=4")
     (record,) = caplog.records
     assert f"{run_dir.last} is damaged (" in record.getMessage()
 
     assert_same_checkpoints(folder, undisturbed)
     assert read_history(folder) == read_history(undisturbed)
     assert read_metrics(folder) == read_metrics(undisturbed)
+
+
+def test_evaluate_gives_the_same_metrics(run, undisturbed):
+    metrics = read_metrics(undisturbed)
+    (undisturbed / "metrics.json").unlink()
+    run("--mode=evaluate", f"--run_dir={undisturbed}", "--verbose=0")
+    assert read_metrics(undisturbed) == metrics
+
+
+def test_one_task(undisturbed):
+    metrics = read_metrics(undisturbed)
+    assert set(metrics["test"]) == set(metrics["baselines"]["random"]) == {"rec"}
+
+
+def test_export_again(run, undisturbed):
+    saved_model = undisturbed / "saved_model" / "1" / "saved_model.pb"
+    saved_model.write_bytes(b"")
+    run("--mode=export", f"--run_dir={undisturbed}")
+    assert saved_model.stat().st_size > 0
+    assert [path.name for path in (undisturbed / "saved_model").iterdir()] == ["1"]
+
+
+def test_a_run_is_not_overwritten(run, small_flags, undisturbed):
+    flags_text = (undisturbed / "flags.txt").read_text()
+    message = error_of(run, *small_flags, *FLAGS, f"--run_dir={undisturbed}")
+    assert "already holds a run" in message
+    assert (undisturbed / "flags.txt").read_text() == flags_text
+
+
+def test_resuming_with_another_setting(run, undisturbed):
+    run_dir = f"--run_dir={undisturbed}"
+    message = error_of(run, "--resume", "--learning_rate=0.5", run_dir)
+    assert "--learning_rate is not what the run was started with" in message
+
+
+def test_resuming_a_finished_run_older_than_a_flag(run, undisturbed, tmp_path):
+    folder = tmp_path / "older"
+    shutil.copytree(undisturbed, folder)
+    flags_file = folder / "flags.txt"
+    lines = flags_file.read_text().splitlines(keepends=True)
+    older = [line for line in lines if not line.startswith("--simulate_items=")]
+    assert len(older) == len(lines) - 1
+    flags_file.write_text("".join(older))
+    run("--resume", f"--run_dir={folder}")
+    assert read_metrics(folder) == read_metrics(undisturbed)
+    assert read_history(folder) == read_history(undisturbed)
+    message = error_of(run, "--resume", "--simulate_items=500", f"--run_dir={folder}")
+    assert "--simulate_items is not what the run was started with" in message
 
 
 @contextlib.contextmanager
