@@ -365,7 +365,7 @@ def test_fit_lowers_the_loss_and_reports_each_by_name(copy):
         while True:
             yield (inputs,)
 
-    history = copy.fit(batches(), steps_per_epoch=2, epochs=3, verbose=0).history
+    history = copy.fit(batches(), steps_per_epoch=1, epochs=3, verbose=0).history
     assert {f"{task}_{name}" for task in TASKS for name in LOSSES} <= set(history)
     for name in ("loss", "rec_click_loss", "search_click_loss"):
         assert history[name][-1] < history[name][0]
