@@ -59,7 +59,7 @@ class CoAttention(layers.Layer):
         self.search_kernel = self._vector("search_kernel", width)
 
     def _vector(self, name, width):
-        # Glorot's rule for the row vector (1, D) that Eq. 10 writes.
+        # Glorot's rule for a row vector (1, D).
         normal = keras.initializers.RandomNormal(stddev=(2 / (1 + width)) ** 0.5)
         return self.add_weight(name=name, shape=(width,), initializer=normal)
 

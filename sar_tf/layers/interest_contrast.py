@@ -22,6 +22,9 @@ def split_interests(weights, mask, split="mean"):
     its weights, or 1/8 or 1/16. A side that stays empty, as one does where
     all weights are equal, gets all slots.
 
+    Both as the official code has it: Eq. 11 puts a weight that equals the
+    threshold into N, and leaves a side empty.
+
     Args:
         weights: `(B, N)`, 0 in empty slots.
         mask: bool `(B, N)`, non-empty slots.
@@ -77,9 +80,11 @@ def interest_vectors(encoded, weights, similar, dissimilar, mask):
 
     Returns:
         The anchor, the sum of the slots by weight, and the means of P and N,
-        each `(B, D)`; bool `(B,)`, whether there is any slot.
+        each float32 `(B, D)`; bool `(B,)`, whether there is any slot.
     """
-    weights = ops.cast(weights, encoded.dtype)[:, None, :]
+    # Their distances are of the order of the rounding of bfloat16.
+    encoded = ops.cast(encoded, "float32")
+    weights = ops.cast(weights, "float32")[:, None, :]
     return (
         ops.squeeze(ops.matmul(weights, encoded), axis=1),
         masked_mean(encoded, similar, axis=-2),
@@ -107,14 +112,16 @@ class TripletInterestContrast(layers.Layer):
 
     Returns:
         The mean over the histories of `mask`, a float32 scalar; 0 where there
-        are none. A history of one slot has a = p = n and costs m.
+        are none. A history of one slot has a = p = n and costs m. (The official
+        mean is over all histories, of which the empty ones cost m.)
 
     Reference:
         [Si et al., 2023](https://doi.org/10.1145/3539618.3591786)
     """
 
     def __init__(self, margin=0.1, **kwargs):
-        super().__init__(**kwargs)
+        # Inputs stay in float32.
+        super().__init__(autocast=False, **kwargs)
         self.margin = margin
 
     def call(self, anchor, positive, negative, mask):

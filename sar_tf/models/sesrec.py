@@ -280,7 +280,10 @@ class SESRec(base.Model):
         return self.prediction(x, training=training)
 
     def _read(self, group, candidates):
-        """What candidates see of the histories (Eq. 17 to 20): `(B, C, 6 D)`."""
+        """What candidates see of the histories (Eq. 17 to 20).
+
+        `(B, C, 6 D)`, or `(B, C, 2 D)` where the split is not read.
+        """
         interests = []
         for scenario, attention in self.target_attention.items():
             masks = [group["masks"][scenario]]

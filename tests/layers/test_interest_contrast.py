@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from gradients import gradients
-from keras import Variable
+from keras import Variable, ops
 from layer_weights import numpy
 
 from sar_tf.layers.interest_contrast import (
@@ -122,6 +122,19 @@ def test_histories_without_behaviors_do_not_count():
     expected = (1 - np.sqrt(2) + 2 + 2 - np.sqrt(2) + 2) / 2
     assert loss([True, False, True]) == pytest.approx(expected, abs=1e-5)
     assert loss([False, False, False]) == 0
+
+
+def test_interests_and_their_distances_are_in_float32():
+    """In mixed precision too: in bfloat16 these numbers would be 1 or 1 + 2^-7."""
+    encoded = ops.convert_to_tensor([[[1.0], [1 + 2**-7]]], "bfloat16")
+    mask = np.array([[True, True]])
+    weights = np.array([[0.75, 0.25]], "float32")
+    vectors = interest_vectors(encoded, weights, mask, np.array([[True, False]]), mask)
+    anchor, positive, negative, _ = vectors
+    assert [float(v[0, 0]) for v in vectors[:3]] == [1 + 2**-9, 1 + 2**-8, 1.0]
+    layer = TripletInterestContrast(0.1, dtype="mixed_bfloat16")
+    loss = layer(negative, anchor, positive, np.array([True]))
+    assert float(loss) == pytest.approx(0.1 + 2**-9 - 2**-8, abs=1e-5)
 
 
 def test_gradient_is_finite_where_all_are_the_same():
