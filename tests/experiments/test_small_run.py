@@ -100,6 +100,13 @@ def test_killed_again_and_again_equals_undisturbed(
     )
     first = get_step()
     assert 2 <= first < STEPS - 1
+    flags, other_flags = (
+        set((path / "flags.txt").read_text().splitlines())
+        for path in (folder, undisturbed)
+    )
+    assert {line.split("=")[0] for line in flags ^ other_flags} == {
+        "--checkpoint_minutes"
+    }
 
     # While a checkpoint is written.
     kill_when(lambda: partial.exists() and run_dir.last.exists(), *resume, each_step)
