@@ -185,11 +185,17 @@ class TrainedModel(keras.Model, metaclass=_Complete):
         """As Keras', for datasets that shuffle themselves."""
         return super().fit(*args, shuffle=shuffle, **kwargs)
 
-    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        """As Keras'; its results have the ranking metrics, those of `fit` do not."""
+    def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """As Keras'; its results have the ranking metrics, those of `fit` do not.
+
+        Args:
+            x: A batch, or a dataset of batches such as `data.test()`.
+            args, kwargs: As Keras'.
+        """
         self._evaluating = True
         try:
-            return super().evaluate(*args, **kwargs)
+            x, kwargs = _whole_batch(x, kwargs)
+            return super().evaluate(x, *args, **kwargs)
         finally:
             self._evaluating = False
 
@@ -204,6 +210,7 @@ class TrainedModel(keras.Model, metaclass=_Complete):
             `{task: (targets, C)}`.
         """
         scores = {}
+        x, kwargs = _whole_batch(x, kwargs)
         for task, outputs in super().predict(x, *args, **kwargs).items():
             ((_, is_target),) = outputs["losses"][MAIN_LOSS]
             scores[task] = outputs["scores"][is_target.astype(bool)]
@@ -268,6 +275,13 @@ class TrainedModel(keras.Model, metaclass=_Complete):
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         pass  # Keras cannot do it with a batch spread over workers.
+
+
+def _whole_batch(x, options):
+    """Data and options of a Keras method; Keras would cut a single batch into rows."""
+    if not isinstance(x, dict):
+        return x, options
+    return (batch for batch in [(x,)]), {**options, "steps": 1}
 
 
 def mean_of_terms(terms):

@@ -115,7 +115,7 @@ def test_fit_evaluate_and_a_checkpoint_of_plain_keras(data, tmp_path):
         epochs=3,
         callbacks=[
             keras.callbacks.ModelCheckpoint(
-                path, monitor="val_click_loss", save_best_only=True
+                path, monitor="val_click_loss", mode="min", save_best_only=True
             )
         ],
         verbose=0,

@@ -159,7 +159,7 @@ def test_a_loaded_model_evaluates_and_goes_on_training(inputs, tmp_path):
     for one in (model, copy):
         steps = [one.train_on_batch(inputs, return_dict=True) for _ in range(2)]
         results.append({n: float(v) for n, v in steps[-1].items()})
-        evaluated = one.evaluate(iter([(inputs,)]), return_dict=True, verbose=0)
+        evaluated = one.evaluate(inputs, return_dict=True, verbose=0)
         assert evaluated.keys() > {"click_loss", "rec_click_loss", "rec_NDCG@5"}
         results[-1] |= evaluated
     # The model's running means went on from the first step.
