@@ -1,118 +1,14 @@
-"""Masked attention: encoders of transitions and their fusion.
+"""Encoders of transitions and their fusion.
 
 All masks are of keys, bool `(B, N)`, true where a slot holds a behavior. A
 query whose keys are all masked attends to nothing: its context is zero.
 """
 
 import keras
-from keras import layers, ops
+from keras import layers
 
 from sar_tf.layers.dropout import Dropout
-from sar_tf.layers.masking import key_mask_bias, softmax
-
-
-@keras.saving.register_keras_serializable("sar_tf")
-class MaskedAttention(layers.Layer):
-    """Multi-head attention whose context is zero where every key is masked.
-
-    `softmax(Q K^T / sqrt(D / h)) V` for each of the h heads, concatenated and
-    projected. Masked keys have weight exactly 0; where none is left, what is
-    projected is zero, so that the result is the projection's bias. (Keras' own
-    `MultiHeadAttention` averages all keys there, the official code gives NaN.)
-
-    Args:
-        num_heads: heads h, a divisor of the width D.
-        dropout: rate on the attention weights.
-
-    Call arguments:
-        queries: `(B, Nq, D)`.
-        keys: `(B, Nk, D)`, also the values.
-        key_mask: bool `(B, Nk)`.
-
-    Returns:
-        `(B, Nq, D)`.
-
-    Example:
-
-    >>> attention = MaskedAttention(num_heads=2)
-    >>> update = attention(recommendations, searches, search_mask)
-
-    Reference:
-        [Vaswani et al., 2017](https://arxiv.org/abs/1706.03762)
-    """
-
-    def __init__(self, num_heads, dropout=0.0, **kwargs):
-        super().__init__(**kwargs)
-        self.num_heads = num_heads
-        self.dropout_rate = dropout
-        self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
-
-    def build(self, queries_shape, keys_shape=None, key_mask_shape=None):
-        width = queries_shape[-1]
-        if width % self.num_heads:
-            raise ValueError(
-                f"{self.name}: num_heads={self.num_heads} does not divide "
-                f"the width {width}"
-            )
-        # One kernel for q, k and v, initialised as one, as PyTorch does it.
-        self.qkv_kernel = self.add_weight(
-            name="qkv_kernel",
-            shape=(width, 3 * width),
-            initializer="glorot_uniform",
-        )
-        self.qkv_bias = self.add_weight(
-            name="qkv_bias", shape=(3 * width,), initializer="zeros"
-        )
-        self.output_dense = layers.Dense(
-            width,
-            kernel_initializer="glorot_normal",
-            name="output",
-            dtype=self.dtype_policy,
-        )
-        self.output_dense.build((None, width))
-
-    def call(self, queries, keys, key_mask, training=None):
-        width = queries.shape[-1]
-        # The scale of the logits costs nothing when the small kernel takes it.
-        scale = (width // self.num_heads) ** -0.5
-        kernel_q, kernel_kv = ops.split(self.qkv_kernel, [width], axis=-1)
-        bias_q, bias_kv = ops.split(self.qkv_bias, [width], axis=-1)
-        kernel_q, bias_q = kernel_q * scale, bias_q * scale
-        if queries is keys:
-            kernel = ops.concatenate([kernel_q, kernel_kv], axis=-1)
-            bias = ops.concatenate([bias_q, bias_kv], axis=-1)
-            q, k, v = self._project(queries, kernel, bias, 3)
-        else:
-            (q,) = self._project(queries, kernel_q, bias_q, 1)
-            k, v = self._project(keys, kernel_kv, bias_kv, 2)
-        # With zero values, even the uniform weights of an all-masked row,
-        # which softmax gives, sum to a zero context.
-        v = v * ops.cast(key_mask, v.dtype)[:, None, :, None]
-        logits = ops.matmul(q, ops.swapaxes(k, -1, -2))
-        logits = ops.cast(logits, "float32") + key_mask_bias(key_mask)
-        weights = ops.cast(softmax(logits), v.dtype)
-        weights = self.dropout(weights, training=training)
-        context = ops.transpose(ops.matmul(weights, v), (0, 2, 1, 3))
-        return self.output_dense(ops.reshape(context, ops.shape(queries)))
-
-    def _project(self, x, kernel, bias, count):
-        """`count` projections at once, each `(B, h, N, D / h)`."""
-        x = ops.matmul(x, kernel) + bias
-        batch, slots, width = ops.shape(x)
-        size = width // (count * self.num_heads)
-        x = ops.reshape(x, (batch, slots, count, self.num_heads, size))
-        # One transposition, and parts of it that lie apart: nothing is copied.
-        return ops.unstack(ops.transpose(x, (2, 0, 3, 1, 4)), count)
-
-    def compute_output_shape(self, queries_shape, keys_shape=None, key_mask_shape=None):
-        return queries_shape
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "num_heads": self.num_heads,
-            "dropout": self.dropout_rate,
-        }
+from sar_tf.layers.masked_attention import MaskedAttention
 
 
 class _Sublayers(layers.Layer):
@@ -214,8 +110,11 @@ class TransitionEncoder(_Sublayers):
 
     Example:
 
-    >>> encoder = TransitionEncoder(num_heads=2)
-    >>> s2r = encoder(recommendations, searches, search_mask)
+    >>> from keras import ops
+    >>> recs, searches = ops.ones((2, 3, 8)), ops.ones((2, 5, 8))
+    >>> s2r = TransitionEncoder(num_heads=2)(recs, searches, ops.ones((2, 5), "bool"))
+    >>> tuple(s2r.shape)
+    (2, 3, 8)
 
     Reference:
         [Shi et al., 2024](https://doi.org/10.1145/3626772.3657811)
@@ -267,8 +166,11 @@ class TransitionFusion(_Sublayers):
 
     Example:
 
-    >>> fusion = TransitionFusion(num_heads=2)
-    >>> fused = fusion(r2r, s2r, rec_mask)
+    >>> from keras import ops
+    >>> r2r, s2r = ops.ones((2, 3, 8)), ops.ones((2, 3, 8))
+    >>> fused = TransitionFusion(num_heads=2)(r2r, s2r, ops.ones((2, 3), "bool"))
+    >>> tuple(fused.shape)
+    (2, 3, 8)
 
     Reference:
         [Shi et al., 2024](https://doi.org/10.1145/3626772.3657811)

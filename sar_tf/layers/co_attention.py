@@ -38,7 +38,11 @@ class CoAttention(layers.Layer):
 
     Example:
 
-    >>> weights = CoAttention()(rec, search, rec_mask, search_mask)
+    >>> from keras import ops
+    >>> rec, search = ops.ones((2, 3, 8)), ops.ones((2, 5, 8))
+    >>> masks = ops.ones((2, 3), "bool"), ops.ones((2, 5), "bool")
+    >>> [tuple(weights.shape) for weights in CoAttention()(rec, search, *masks)]
+    [(2, 3), (2, 5)]
 
     Reference:
         [Si et al., 2023](https://doi.org/10.1145/3539618.3591786)

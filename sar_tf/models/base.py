@@ -208,6 +208,11 @@ class Model(TrainedModel):
             for task, inputs in batch.items()
         }
 
+    def stateless_call(self, *args, return_losses=False, **kwargs):
+        """As Keras', whose property `losses` models have no use for: it is a hook."""
+        outputs = super().stateless_call(*args, **kwargs)
+        return (*outputs, []) if return_losses else outputs
+
     def run_group(self, history, history_row, targets, inputs, training):
         """A group's targets: what `read` gives in training, else their logits."""
         encoded = None

@@ -1,0 +1,59 @@
+"""Models on JAX, in a process of its own."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+# Trains, evaluates and saves on JAX; the loss must fall.
+RUN = """
+import keras
+import numpy as np
+from batches import SPEC, batch, feature_tables, random_histories
+from tiny_model import tiny
+from unisar_case import OPTIONS, SIZES
+from sar_tf.models import SESRec, UniSAR
+
+assert keras.backend.backend() == "jax"
+inputs = batch(SPEC, random_histories(SPEC, SIZES))
+sizes = {"item_dims": (4, 2), "user_dims": (3,), "prediction_units": (5,)}
+tables = feature_tables(SPEC)
+models = {
+    "unisar": lambda: UniSAR(SPEC, tables, **OPTIONS),
+    "sesrec": lambda: SESRec(SPEC, tables, **sizes),
+    "tiny": tiny,
+}
+model = models[NAME]()
+own = {part: inputs[part] for part in ("history", *model.tasks)}
+model.compile(keras.optimizers.Adam(0.02))
+history = model.fit(((own,) for _ in range(24)), steps_per_epoch=8, epochs=3, verbose=0)
+losses = history.history["loss"]
+assert losses[-1] < losses[0], losses
+logs = model.evaluate(own, verbose=0, return_dict=True)
+assert logs.keys() > {"click_loss", "rec_NDCG@5", "rec_click_loss"}, logs
+scores = model.predict(own, verbose=0)
+model.save(FILE)
+copy = keras.models.load_model(FILE)
+assert copy.compiled
+for task, values in copy.predict(own, verbose=0).items():
+    np.testing.assert_allclose(values, scores[task], rtol=1e-5)
+"""
+
+
+@pytest.mark.parametrize("name", ["sesrec", "tiny", "unisar"])
+def test_trains_evaluates_and_is_saved(name, repository, tmp_path):
+    pytest.importorskip("jax", reason="the extra [jax] is not installed")
+    code = f"NAME, FILE = {name!r}, {str(tmp_path / 'm.keras')!r}\n" + RUN
+    paths = [str(repository), str(repository / "tests")]
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={
+            **os.environ,
+            "KERAS_BACKEND": "jax",
+            "PYTHONPATH": os.pathsep.join(paths),
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
