@@ -246,6 +246,4 @@ def argument_texts(docstring: str | None) -> dict[str, str]:
             texts[name] = head[2]
         elif name and line.strip():
             texts[name] += " " + line.strip()
-    return {
-        name: text for names, text in texts.items() for name in names.split(", ")
-    }
+    return {name: text for names, text in texts.items() for name in names.split(", ")}

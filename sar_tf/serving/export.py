@@ -1,10 +1,9 @@
 """Writes a model as a SavedModel that ranks candidates from dense ids."""
 
-import shutil
-from pathlib import Path
-
 import keras
 import tensorflow as tf
+
+from sar_tf.files import whole_folder
 
 
 def export(model, path):
@@ -18,7 +17,6 @@ def export(model, path):
         model: A built `sar_tf.models.Model`.
         path: The folder, by TensorFlow Serving's rule named by a version number.
     """
-    path = Path(path)
     archive = keras.export.ExportArchive()
     archive.track(model)
     for task in model.tasks:
@@ -27,12 +25,8 @@ def export(model, path):
             _ranker(model, task),
             input_signature=[input_signature(task, model.data_spec)],
         )
-    beside = path.with_name(f".partial-{path.name}")
-    shutil.rmtree(beside, ignore_errors=True)
-    archive.write_out(beside, verbose=False)
-    if path.exists():
-        shutil.rmtree(path)
-    beside.rename(path)
+    with whole_folder(path, replace=True) as beside:
+        archive.write_out(beside, verbose=False)
 
 
 def input_signature(task, spec):
