@@ -2,14 +2,8 @@ import errno
 import os
 
 import pytest
-import tensorflow as tf
 
-from sar_tf.training.files import (
-    WriteError,
-    full_disk_named,
-    remove_partial,
-    whole_file,
-)
+from sar_tf.files import WriteError, remove_partial, whole_file, whole_folder
 
 
 def test_a_file_appears_when_complete(tmp_path):
@@ -22,7 +16,7 @@ def test_a_file_appears_when_complete(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_one_before_is_kept(tmp_path):
+def test_the_previous_file_is_kept(tmp_path):
     path, previous = tmp_path / "file", tmp_path / "previous"
     for text in ("1", "2", "3"):
         with whole_file(path, previous) as beside:
@@ -30,7 +24,7 @@ def test_the_one_before_is_kept(tmp_path):
     assert (path.read_text(), previous.read_text()) == ("3", "2")
 
 
-def test_what_goes_wrong_leaves_no_trace(tmp_path):
+def test_an_error_leaves_the_file_as_it_was(tmp_path):
     path, previous = tmp_path / "file", tmp_path / "previous"
     path.write_text("first")
     with pytest.raises(KeyError), whole_file(path, previous) as beside:
@@ -48,24 +42,47 @@ def test_the_error_names_the_file(tmp_path):
     assert str(raised.value).startswith(f"{path} cannot be written: {reason}; ")
 
 
-def test_leftovers_are_removed(tmp_path):
+def test_unfinished_files_are_removed(tmp_path):
     for name in (".partial-file", "file"):
         (tmp_path / name).touch()
     remove_partial(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_tensorflow_finds_the_disk_full(tmp_path):
-    # Every write to this device fails as on a full disk.
-    with pytest.raises(WriteError) as raised, full_disk_named(tmp_path):
-        tf.io.write_file("/dev/full", "x" * 100_000)
-    expected = f"{tmp_path} cannot be written: No space left on device; "
-    assert str(raised.value).startswith(expected)
+def test_a_folder_appears_when_complete(tmp_path):
+    path = tmp_path / "made" / "folder"
+    with whole_folder(path) as beside:
+        (beside / "inner").mkdir()
+        (beside / "inner" / "file").write_text("x")
+        assert not path.exists()
+    assert (path / "inner" / "file").read_text() == "x"
+    assert list(path.parent.iterdir()) == [path]
 
 
-def test_other_exhaustion_is_left_alone(tmp_path):
-    with (
-        pytest.raises(tf.errors.ResourceExhaustedError, match="OOM"),
-        full_disk_named(tmp_path),
-    ):
-        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+def test_a_folder_with_files_is_replaced_only_on_request(tmp_path):
+    path = tmp_path / "folder"
+    path.mkdir()
+    (path / "old").touch()
+    with pytest.raises(OSError, match="not empty"), whole_folder(path) as beside:
+        (beside / "new").touch()
+    assert os.listdir(path) == ["old"]
+    with whole_folder(path, replace=True) as beside:
+        (beside / "new").touch()
+    assert os.listdir(path) == ["new"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_leaves_no_folder(tmp_path):
+    with pytest.raises(KeyError), whole_folder(tmp_path / "folder") as beside:
+        (beside / "file").touch()
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_writers_of_one_folder(tmp_path):
+    path = tmp_path / "folder"
+    with whole_folder(path) as beside:
+        (beside / "file").touch()
+        with pytest.raises(WriteError, match=f"another process is writing {path}"):
+            whole_folder(path).__enter__()
+        assert (beside / "file").exists()

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from pipelines.common import job
+from sar_tf.files import WriteError
 
 
 def test_output_appears_when_complete(tmp_path):
@@ -50,7 +51,7 @@ def test_taken_output_is_refused_and_empty_one_is_used(tmp_path):
 def test_two_jobs_do_not_write_the_same_output(tmp_path):
     with job.staged_output(tmp_path / "out") as staging:
         (staging / "file").write_text("x")
-        with pytest.raises(job.UserError, match="another job is writing"):
+        with pytest.raises(WriteError, match="another process is writing"):
             job.staged_output(tmp_path / "out").__enter__()
         assert (staging / "file").exists()
 
@@ -58,7 +59,8 @@ def test_two_jobs_do_not_write_the_same_output(tmp_path):
 def test_killed_job_leaves_no_output_and_runs_again(tmp_path):
     output_dir = tmp_path / "out"
     killed = (
-        "import os, signal, sys; from pathlib import Path; from pipelines import job\n"
+        "import os, signal, sys; from pathlib import Path\n"
+        "from pipelines.common import job\n"
         "with job.staged_output(Path(sys.argv[1])) as staging:\n"
         "    (staging / 'folder').mkdir(); (staging / 'folder' / 'file').touch()\n"
         "    (staging / 'link').symlink_to(sys.argv[1])\n"
@@ -87,13 +89,14 @@ def test_job_gets_its_flags_and_the_command(tmp_path):
     (args,) = seen
     assert str(args.output_dir) == "a b"
     assert (args.seed, args.max_bad_fraction) == (3, 0.01)
-    assert args.command == "python pipelines/simulate.py --output_dir 'a b' --seed=3"
+    flags = "--output_dir 'a b' --seed=3"
+    assert args.command == f"python -m pipelines.simulate {flags}"
 
 
 @pytest.mark.parametrize(
     "error, message",
     [
-        (job.UserError("no such file"), "pipelines/simulate.py: no such file"),
+        (job.UserError("no such file"), "python -m pipelines.simulate: no such file"),
         (OSError(28, "No space left", "x"), "No space left: 'x'"),
         (KeyboardInterrupt(), "interrupted, nothing was written"),
     ],

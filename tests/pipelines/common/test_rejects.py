@@ -51,7 +51,7 @@ def test_each_file_is_held_to_the_limit_by_itself(tmp_path):
 
 
 def test_list_is_kept_beside_the_output_of_a_failed_job(tmp_path):
-    staging, output_dir = tmp_path / ".out.partial", tmp_path / "out"
+    staging, output_dir = tmp_path / ".partial-out", tmp_path / "out"
     staging.mkdir()
     rejects = Rejects.of_output(staging, output_dir)
     rejects.add("a.csv", 1, "bad time", "x")
@@ -63,18 +63,3 @@ def test_list_is_kept_beside_the_output_of_a_failed_job(tmp_path):
     assert rows_of(kept)[1:] == [["a.csv", "1", "bad time", "x"]]
     Rejects.of_output(staging, output_dir)
     assert not kept.exists()  # It was of the earlier try.
-
-
-def test_rejects_of_other_processes_are_absorbed(tmp_path):
-    total = Rejects(tmp_path / "rejects.csv")
-    for part in range(2):
-        rejects = Rejects(tmp_path / f"rejects-{part}.csv")
-        rejects.add("a.csv", part, "bad time", "x")
-        rejects.close()
-        total.absorb(rejects)
-    total.absorb(Rejects(tmp_path / "rejects-2.csv"))
-    total.close()
-
-    assert [path.name for path in tmp_path.iterdir()] == ["rejects.csv"]
-    assert [row[1] for row in rows_of(total.path)] == ["line", "0", "1"]
-    assert total.counts == {"a.csv": {"bad time": 2}}

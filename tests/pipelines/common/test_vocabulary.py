@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pipelines.common.vocabulary import Vocabulary, encode_queries, encode_word_lists
+from pipelines.common.vocabulary import Vocabulary
 
 
 def test_dense_ids_start_at_one_and_unknown_is_zero():
@@ -41,8 +41,7 @@ def test_line_number_in_the_file_is_the_dense_id(tmp_path):
     vocabulary.save(tmp_path / "item.txt")
 
     assert (tmp_path / "item.txt").read_text() == "9\n10\n100\n"
-    loaded = Vocabulary.load(tmp_path / "item.txt")
-    assert loaded.encode(["9", "10", "100"]).tolist() == [1, 2, 3]
+    assert vocabulary.raw_ids().tolist() == [9, 10, 100]
 
 
 def test_line_break_in_a_raw_id_is_an_error(tmp_path):
@@ -54,20 +53,3 @@ def test_unsorted_or_repeated_raw_ids_are_an_error():
     for raw_ids in (["b", "a"], ["a", "a"]):
         with pytest.raises(ValueError, match="distinct and sorted"):
             Vocabulary(raw_ids)
-
-
-def test_queries_become_ragged_words_with_query_zero_empty():
-    words = Vocabulary.build(["lens", "camera", "photo"])
-    queries = Vocabulary.build(["photo lens", "camera"])
-
-    values, row_splits = encode_queries(queries, words)
-
-    assert row_splits.tolist() == [0, 0, 1, 3]
-    assert values.tolist() == [1, 3, 2]
-
-
-def test_texts_without_words_are_empty_rows():
-    values, row_splits = encode_word_lists(["", "a", ""], Vocabulary.build(["a"]))
-
-    assert values.tolist() == [1]
-    assert row_splits.tolist() == [0, 0, 1, 1]

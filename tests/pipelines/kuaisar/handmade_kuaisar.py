@@ -1,9 +1,16 @@
-"""Hand-made logs in the KuaiSAR layout, for tests."""
+"""Hand-made logs in the KuaiSAR layout, and what the job makes of them, for tests."""
 
 import csv
 import dataclasses
+import os
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+
+import tensorflow as tf
+
+from pipelines import kuaisar
+from sar_tf.data.dataset import SequenceDataset
+from sar_tf.data.schema import parse_records
 
 BEIJING = timezone(timedelta(hours=8))
 ITEMS = range(1001, 1111)  # Dense ids 1 to 110 where all are kept.
@@ -78,7 +85,7 @@ class Logs:
 
 
 def handmade() -> Logs:
-    """Fillers, and user 7, whose record is in test_kuaisar.py; others are dropped."""
+    """Fillers, and user 7, whose record test_kuaisar_dataset.py checks; others go."""
     logs = Logs()
     logs.users = [
         user_row(7, 4, 0, 2, "empty"),
@@ -113,3 +120,32 @@ def user_row(user, feat1, feat2, search_level, rec_level):
         "onehot_feat1": feat1,
         "onehot_feat2": feat2,
     }
+
+
+def build(logs, tmp_path, name="dataset", **flags):
+    """Makes a dataset of `Logs` or of a folder of logs; returns its folder."""
+    input_dir = (
+        logs.write(tmp_path / f"{name}-logs") if isinstance(logs, Logs) else logs
+    )
+    kuaisar.build_dataset(tmp_path / name, input_dir=input_dir, **flags)
+    return tmp_path / name
+
+
+def contents(dataset_dir):
+    """Every file's bytes, by its path in the folder."""
+    return {
+        os.fspath(path.relative_to(dataset_dir)): path.read_bytes()
+        for path in sorted(dataset_dir.rglob("*"))
+        if path.is_file()
+    }
+
+
+def read_record(dataset_dir, raw_user):
+    """One user's record, its fields as lists."""
+    dataset = SequenceDataset.open(dataset_dir)
+    user = 1 + dataset.vocabulary("user").index(str(raw_user))
+    for serialized in tf.data.TFRecordDataset(dataset.shard_paths()):
+        record = parse_records(serialized[None])
+        if record["user"][0] == user:
+            return {name: values.numpy().tolist() for name, values in record.items()}
+    raise AssertionError(f"user {user} has no record")

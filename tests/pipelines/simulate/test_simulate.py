@@ -6,7 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines import job, simulate
+from pipelines import simulate
+from pipelines.common import job
+from pipelines.simulate.__main__ import main
+from sar_tf.data.dataset_info import DatasetInfo
 
 FILES = ("rec_inter", "src_inter", "user_features", "item_features", "social_network")
 # Figure 2 of UniSAR, in percent, and how far a log of this size may be from it.
@@ -141,7 +144,7 @@ def is_hit(scores):
 def test_seed_decides_every_byte(tmp_path):
     def run(name, seed):
         argv = [f"--output_dir={tmp_path / name}", "--num_users=50", "--num_items=400"]
-        simulate.main([*argv, f"--seed={seed}"])
+        main([*argv, f"--seed={seed}"])
         paths = sorted((tmp_path / name).iterdir())
         assert [path.stem for path in paths] == sorted(FILES)
         return [path.read_bytes() for path in paths]
@@ -161,10 +164,23 @@ def test_bad_size_is_named(flag, value, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_runs_as_a_script(repository, tmp_path):
+def test_dataset_of_simulated_logs(tmp_path):
+    dataset_dir = tmp_path / "data" / "simulated"
+    sizes = {"num_users": 30, "num_items": 400, "search_share": 0.3, "seed": 7}
+    simulate.build_dataset(dataset_dir, **sizes)
+
+    info = DatasetInfo.load(dataset_dir)
+    assert 20 < info.num_users <= 30
+    flags = "num_users=30, num_items=400, search_share=0.3, seed=7"
+    assert info.command == f"pipelines.simulate.build_dataset(dataset_dir, {flags})"
+    assert list(dataset_dir.parent.iterdir()) == [dataset_dir]  # The logs are gone.
+
+
+def test_runs_as_a_command(repository, tmp_path):
     process = subprocess.run(
-        [sys.executable, repository / "pipelines" / "simulate.py", "--num_users=3"]
+        [sys.executable, "-m", "pipelines.simulate", "--num_users=3"]
         + [f"--output_dir={tmp_path / 'logs'}", "--num_items=400"],
+        cwd=repository,
         capture_output=True,
         text=True,
     )
