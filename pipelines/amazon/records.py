@@ -1,4 +1,4 @@
-"""From one user's interactions to a record, with semi-synthetic searches."""
+"""Builds a user's record from reviews, with semi-synthetic searches."""
 
 from typing import NamedTuple
 

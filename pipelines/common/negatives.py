@@ -1,14 +1,14 @@
-"""The stored negatives of validation and test targets."""
+"""Draws the negatives of validation and test targets, which a dataset stores."""
 
 import numpy as np
 
 from pipelines.common.job import UserError
 
-NUM_CANDIDATES = 99  # Negatives of a validation or test target, as in both papers.
+NUM_CANDIDATES = 99  # Negatives of a target, as in both papers.
 
 
 def user_generator(seed: int, user: int) -> np.random.Generator:
-    """The random numbers of one user, whichever process builds the record."""
+    """The generator of one user's draws; the same in whatever process it is made."""
     return np.random.default_rng([seed, user])
 
 
@@ -19,25 +19,26 @@ def draw_negatives(
     num_targets: int,
     num_negatives: int = NUM_CANDIDATES,
 ) -> np.ndarray:
-    """Draws items that the user never interacted with, uniformly.
+    """Draws items with which the user never interacted, uniformly.
 
     Args:
-        generator: Of this user, see `user_generator`.
+        generator: The user's generator, see `user_generator`.
         num_items: The highest dense item id.
         user_items: [M] sorted distinct items of the user, in any split.
-        num_targets: E, how many rows to draw.
+        num_targets: E, the number of rows to draw.
+        num_negatives: Number of items in a row.
 
     Returns:
         [E, num_negatives] dense item ids, distinct within a row.
 
     Raises:
-        UserError: The user left fewer items than one row needs.
+        UserError: Fewer items are left than one row needs.
     """
     num_others = num_items - len(user_items)
     if num_targets and num_others < num_negatives:
         raise UserError(
-            f"a target needs {num_negatives} negatives, but of the {num_items} items "
-            f"only {num_others} are left that one of the users never interacted with; "
+            f"a target needs {num_negatives} negatives, but one of the users "
+            f"interacted with all but {num_others} of the {num_items} items; "
             "give the job a log with more items"
         )
     ranks = np.zeros((num_targets, num_negatives), np.int64)
@@ -45,6 +46,6 @@ def draw_negatives(
         row[:] = generator.choice(
             num_others, num_negatives, replace=False, shuffle=False
         )
-    # The r-th item that is not the user's: r, moved up by the user's items below it.
+    # The r-th item of others is r plus the number of the user's items below it.
     below = user_items - np.arange(len(user_items)) - 1
     return ranks + 1 + np.searchsorted(below, ranks, side="right")

@@ -1,4 +1,4 @@
-"""Which behaviors are targets of which split, and what each target may see."""
+"""Splits targets into train, validation and test, and cuts their histories."""
 
 import numpy as np
 
@@ -8,9 +8,12 @@ NO_TARGET = -1
 
 
 def leave_one_out(num_interactions: int) -> np.ndarray:
-    """Splits one user's chronological interactions: last = test, before = validation.
+    """Splits one user's interactions: the last is test, the one before validation.
 
-    The first interaction is no target, since nothing comes before it.
+    The first interaction is no target, because nothing comes before it.
+
+    Args:
+        num_interactions: Number of the user's interactions, in chronological order.
 
     Returns:
         [num_interactions] split of each interaction, or `NO_TARGET`.
@@ -25,13 +28,18 @@ def leave_one_out(num_interactions: int) -> np.ndarray:
 def by_time(
     timestamps: np.ndarray, validation_start: int, test_start: int
 ) -> np.ndarray:
-    """Splits behaviors by when they happened; both starts belong to what they start.
+    """Splits behaviors by their time.
 
     Args:
-        timestamps: [N] in the unit of the two starts.
+        timestamps: [N] times, in the unit of the two starts.
+        validation_start: First time of the validation split.
+        test_start: First time of the test split.
 
     Returns:
         [N] split of each behavior.
+
+    Raises:
+        ValueError: The validation split starts after the test split.
     """
     if validation_start > test_start:
         raise ValueError(f"validation starts at {validation_start}, after the test set")
@@ -40,15 +48,15 @@ def by_time(
 
 
 def history_ends(timestamps: np.ndarray, target_behavior: np.ndarray) -> np.ndarray:
-    """How many behaviors are strictly earlier than each target: its history's length.
+    """Counts the behaviors strictly earlier than each target: its history's length.
 
-    Behaviors at the target's own time are left out, or they would give it away.
+    Behaviors at the target's own time are left out, because they would give it away.
 
     Args:
-        timestamps: [N] of one user's sequence, never decreasing.
+        timestamps: [N] times of one user's sequence, never decreasing.
         target_behavior: [T] index of each target's behavior in the sequence.
 
     Returns:
-        [T]; the history of a target is sequence[:end].
+        [T] ends of histories: the history of a target is sequence[:end].
     """
     return np.searchsorted(timestamps, timestamps[target_behavior], side="left")

@@ -1,4 +1,4 @@
-"""From KuaiSAR's rows to users' behaviors, and which users and items are kept."""
+"""Groups KuaiSAR's rows into behaviors, and filters users and items."""
 
 import dataclasses
 from pathlib import Path
@@ -97,7 +97,7 @@ def _group_sessions(search, end_time):
 
 @dataclasses.dataclass
 class Kept:
-    """What is left after the filters."""
+    """The users and items that are left after the filters."""
 
     users: list[np.ndarray]  # Of each part, [U] bool.
     items: np.ndarray  # [catalogue] bool.

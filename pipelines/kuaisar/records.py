@@ -1,4 +1,4 @@
-"""From one KuaiSAR user's behaviors to a record."""
+"""Builds the records of KuaiSAR's users from their behaviors."""
 
 from collections.abc import Iterator
 from pathlib import Path

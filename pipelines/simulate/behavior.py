@@ -1,4 +1,4 @@
-"""The simulated behaviors: when users browse and search, and what they click."""
+"""Draws the simulated behaviors: times, recommendations, searches and clicks."""
 
 import dataclasses
 
@@ -13,18 +13,21 @@ END = pd.Timestamp("2023-06-10 09:30", tz=TIME_ZONE)
 HOUR_WEIGHTS = np.array(
     [3, 2, 1, 1, 1, 1, 2, 3, 4, 4, 4, 5] + [6, 5, 4, 4, 4, 5, 6, 7] + [8, 9, 8, 5]
 )
-SPARSE_START = pd.Timestamp("2023-06-09", tz=TIME_ZONE)  # From here on ...
-SPARSE_SHARE = 0.2  # ... there is this share of the usual searches.
+# From SPARSE_START on there are only SPARSE_SHARE of the usual searches.
+SPARSE_START = pd.Timestamp("2023-06-09", tz=TIME_ZONE)
+SPARSE_SHARE = 0.2
 BLOCKS_PER_VISIT = 5
 VISIT_MS = 20 * 60_000
-PERSISTENCE = 0.5  # How often a block's scenario is simply the block's before it.
-EXTRA_REC_ROWS = 5.0  # A recommendation batch has 1 + Poisson of this many rows.
-EXTRA_SEARCH_ROWS = 3.5  # A search session likewise.
-CLICKED_SESSIONS = 0.6
+PERSISTENCE = 0.5  # Share of blocks that repeat the scenario of the block before.
+# A recommendation batch has 1 + Poisson(EXTRA_REC_ROWS) rows; sessions likewise.
+EXTRA_REC_ROWS = 5.0
+EXTRA_SEARCH_ROWS = 3.5
+CLICKED_SESSIONS = 0.6  # Share of search sessions with a click.
 SECOND_CLICK, THIRD_CLICK = 0.12, 0.02
-NUM_INTERESTS = 6  # At a time; each gives way to another once in the log's time.
-REC_NOISE = 0.15  # Clicked recommendations outside of the user's interests.
-FORGETFUL_QUERIES = 0.1
+# A user's interests at a time; each is replaced once in the time of the log.
+NUM_INTERESTS = 6
+REC_NOISE = 0.15  # Share of clicked recommendations outside the user's interests.
+FORGETFUL_QUERIES = 0.1  # Share of queries that fit every item of the theme.
 
 # Figure 2 of UniSAR: share of clicked items in the category of the clicked item just
 # before, by (scenario before, scenario now), 1 = recommendation and 0 = search.
@@ -36,7 +39,7 @@ class Rows:
     """Rows of both logs in the order of (user, time, block, position).
 
     A block is a batch of recommendations or a search session. Every array has one
-    value a row; `item`, `theme` are positions in the catalogue.
+    value a row; `item` and `theme` are positions in the catalogue.
     """
 
     user: np.ndarray
@@ -55,12 +58,12 @@ def draw_rows(
     catalogue: Catalogue,
     rng: np.random.Generator,
 ) -> tuple[Rows, np.ndarray]:
-    """Draws everything that a number of users see and click.
+    """Draws all rows that some users see and click.
 
     Args:
-        num_users: Users to draw.
+        num_users: Number of users.
         rows_per_user: Mean number of rows of a user.
-        search_share: Share of blocks that are searches.
+        search_share: Share of blocks that are search sessions.
         catalogue: The items.
         rng: Generator of all random draws.
 
@@ -96,8 +99,13 @@ def draw_queries(
 ) -> np.ndarray:
     """Draws the words of each search session from the caption of a wanted item.
 
-    The wanted item is the session's first clicked one; that of a session without a
-    click is an item of the session's theme.
+    The wanted item is the first clicked one, or in a session without a click some item
+    of the session's theme.
+
+    Args:
+        rows: What `draw_rows` drew.
+        catalogue: The items.
+        rng: Generator of all random draws.
 
     Returns:
         [rows] the query's code, item * len(QUERY_FORMS) + form; -1 in
@@ -150,7 +158,7 @@ def _draw_blocks(num_users, rows_per_user, search_share, rng):
 
 
 def _draw_times(size, rng):
-    """Starts of visits, in ms, more in the evening than at night."""
+    """[size] starts of visits in ms; more visits in the evening than at night."""
     start = _ms(START)
     span = _ms(END) - start - VISIT_MS
     edges = np.arange(0, span, 1_800_000)
@@ -162,7 +170,7 @@ def _draw_times(size, rng):
 
 
 def _draw_clicks(is_rec, block, position, rng):
-    """Half of the recommendations; the first rows of 60% of the sessions."""
+    """[rows] clicks: half of the recommendations, first rows of 60% of the sessions."""
     draw = rng.random(len(is_rec))
     clicks = np.where(rng.random(len(is_rec)) < CLICKED_SESSIONS, 1, 0)
     clicks *= 1 + (draw < SECOND_CLICK) + (draw < THIRD_CLICK)
@@ -183,10 +191,10 @@ def _draw_interests(num_users, catalogue, rng):
 
 
 def _draw_themes(rows, interests, catalogue, rng):
-    """Fills rows.theme: each click's need, kept from the click before or a new one.
+    """Fills rows.theme.
 
-    Each click follows one of the user's interests: the one of the click before, or
-    (see `_draw_stays`) another one.
+    Each click follows one of the user's interests: that of the click before or another
+    one, see `_draw_stays`.
     """
     picks = np.flatnonzero(rows.clicked)
     user, is_rec = rows.user[picks], rows.is_rec[picks]
@@ -199,7 +207,7 @@ def _draw_themes(rows, interests, catalogue, rng):
     interest = np.zeros(len(rows.user), np.int64)
     interest[picks] = (total - (total - step)[_last_true(first)]) % NUM_INTERESTS
 
-    # What is not clicked follows the interest of its block.
+    # Rows without a click follow the interest of their block.
     rest = np.flatnonzero(~rows.clicked)
     drawn = rng.integers(0, NUM_INTERESTS, rows.block[-1] + 1)
     interest[rest] = drawn[rows.block[rest]]
@@ -215,11 +223,11 @@ def _draw_themes(rows, interests, catalogue, rng):
 
 
 def _draw_stays(is_rec, block, first, catalogue, rng):
-    """Draws which clicks keep the interest of the click before.
+    """Draws the clicks that keep the interest of the click before.
 
-    The chance depends on both scenarios, so that the shares of FIGURE_2 come out of
-    how often two items of one theme, and of two, have the same category. The clicks
-    of one search session always have one theme.
+    The probability depends on the scenarios of both clicks and on how often two items
+    of the same theme, or of different themes, have the same category; it makes the
+    shares those of FIGURE_2. All clicks of a search session have one theme.
 
     Args:
         is_rec, block: [clicks] scenario and block of each click, by user and time.
@@ -244,7 +252,11 @@ def _draw_stays(is_rec, block, first, catalogue, rng):
 
 
 def _draw_shown_items(rows, catalogue, rng):
-    """Rows without a click: half recommendations by interest, half of any theme."""
+    """Fills rows.item of rows without a click.
+
+    Half of the recommendations and 30% of the search rows get an item of any theme, the
+    others one of the row's own theme.
+    """
     rest = np.flatnonzero(~rows.clicked)
     theme = rows.theme[rest]
     stray = rng.random(len(rest)) < np.where(rows.is_rec[rest], 0.5, 0.3)
@@ -253,7 +265,7 @@ def _draw_shown_items(rows, catalogue, rng):
 
 
 def _draw_clicked_items(rows, catalogue, rng):
-    """Clicked rows: an item of the theme; few items are clicked twice by a user."""
+    """Fills rows.item of clicked rows; a user rarely clicks an item twice."""
     picks = np.flatnonzero(rows.clicked)
     user, theme = rows.user[picks], rows.theme[picks]
     item = catalogue.draw_items(theme, rng)
@@ -266,7 +278,7 @@ def _draw_clicked_items(rows, catalogue, rng):
 
 
 def _last_true(marks):
-    """[n] bool, true at the start -> [n] index of the last true value up to each."""
+    """[n] index of the last true value up to each place; marks[0] must be true."""
     return np.maximum.accumulate(np.where(marks, np.arange(len(marks)), 0))
 
 

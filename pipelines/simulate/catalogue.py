@@ -1,4 +1,4 @@
-"""The simulated items: themes, categories, captions, queries and popularity."""
+"""Draws the simulated items: themes, categories, captions and popularity."""
 
 import dataclasses
 
@@ -9,8 +9,8 @@ SECOND_PER_FIRST = 8
 ITEMS_PER_THEME = 40
 MIN_THEMES = 24
 MAX_THEMES = 600
-# An item takes its theme's category with this probability, else any category: items
-# of one theme are often, not always, "within the same category".
+# Probability that an item has its theme's category; otherwise it has any category. So
+# items of one theme are often, but not always, "within the same category".
 SAME_CATEGORY = 0.6
 UNKNOWN_CATEGORY = 0.04
 ITEM_ZIPF = 0.9
@@ -21,27 +21,27 @@ CATEGORY_WORDS = 2
 GENERIC_WORDS = 300
 # Columns of Catalogue.words.
 _CATEGORY, _THEME, _SPECIFIC, _GENERIC = 0, slice(1, 4), slice(4, 6), slice(6, 8)
-# Each way to search an item: which of its caption's words make the query.
+# The words of a caption that make a query, in each of several forms.
 QUERY_FORMS = ((1, 4), (2, 4, 5), (4,), (1, 2), (0, 5))
-FORGETFUL_FORM = 3  # Theme words only: the query fits every item of the theme.
+FORGETFUL_FORM = 3  # The form of theme words only: it fits every item of the theme.
 
 
 @dataclasses.dataclass(frozen=True)
 class Catalogue:
-    """Items in an order in which each theme's items are neighbors.
+    """The items, ordered by theme.
 
     Attributes:
         theme: [num_items] latent theme.
         theme_start: [num_themes + 1] items of theme t: theme_start[t]:theme_start[t+1].
         popularity: [num_items] probability of the item within its theme (Zipf).
-        edges: [num_items] theme + cumulative popularity within it, so that one
-            sorted array serves to draw from every theme.
-        theme_popularity: [num_themes]
+        edges: [num_items] theme + cumulative popularity within it: one sorted array
+            from which items of every theme are drawn.
+        theme_popularity: [num_themes] probability of each theme.
         first_level, second_level: [num_items] category ids, 0 = unknown.
         words: [num_items, 8] word ids of the caption.
-        caption_length: [num_items] how many of them the caption shows.
+        caption_length: [num_items] number of these words that the caption shows.
         raw_id: [num_items] ids in the logs.
-        author: [num_items]
+        author: [num_items] ids of authors.
     """
 
     theme: np.ndarray
@@ -67,7 +67,7 @@ class Catalogue:
         return np.minimum(items, self.theme_start[themes + 1] - 1)
 
     def draw_evenly(self, themes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Draws one item of each theme, all alike. themes [n] -> items [n]."""
+        """Draws one item of each theme, uniformly. themes [n] -> items [n]."""
         return rng.integers(self.theme_start[themes], self.theme_start[themes + 1])
 
     def draw_themes(self, size: int, rng: np.random.Generator) -> np.ndarray:
@@ -77,7 +77,8 @@ class Catalogue:
         """Probabilities that two items have the same known first-level category.
 
         Returns:
-            That of two different items of one theme, and of items of two themes.
+            The probability for two different items of one theme, and the probability
+            for items of two themes.
         """
         shares = np.zeros((self.num_themes, NUM_FIRST_LEVEL + 1))
         np.add.at(shares, (self.theme, self.first_level), self.popularity)
@@ -95,7 +96,7 @@ def make_catalogue(num_items: int, rng: np.random.Generator) -> Catalogue:
     """Draws the items of a simulated log.
 
     Args:
-        num_items: At least a few for each of the 24 themes or more.
+        num_items: Number of items; a few for each of at least 24 themes.
         rng: Generator of all random draws.
     """
     num_themes = int(np.clip(num_items // ITEMS_PER_THEME, MIN_THEMES, MAX_THEMES))
@@ -124,7 +125,7 @@ def make_catalogue(num_items: int, rng: np.random.Generator) -> Catalogue:
 
 
 def _draw_categories(theme, num_themes, rng):
-    # In turn, so that no first-level category holds many themes.
+    # Themes take categories in turn, so that no first-level category has many themes.
     theme_first = rng.permutation(np.arange(num_themes) % NUM_FIRST_LEVEL) + 1
     theme_second = rng.integers(0, SECOND_PER_FIRST, num_themes)
     size = len(theme)
@@ -155,7 +156,7 @@ def _draw_words(theme, num_themes, rng):
     words[:, _THEME] = theme_words
     words[:, _SPECIFIC] = specific
     words[:, _GENERIC] = generic
-    # Shuffled, so that the ids themselves tell nothing.
+    # Shuffled, so that an id says nothing about its word.
     return rng.permutation(start + GENERIC_WORDS)[words] + 1
 
 

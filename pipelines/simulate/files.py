@@ -1,4 +1,4 @@
-"""The simulated logs as files in the KuaiSAR layout."""
+"""Writes the simulated logs as files in the KuaiSAR layout."""
 
 import os
 from pathlib import Path
@@ -64,7 +64,7 @@ def write_users(
         directory: Folder of the files.
         user_ids: [U] ids in the logs.
         num_rows: [U, 2] rows of each user in the search and recommendation logs.
-        group: [U] a number that tells something of the user's interests.
+        group: [U] a number that depends on the user's interests.
         rng: Generator of all random draws.
     """
     levels = [
@@ -107,7 +107,7 @@ def append_logs(
         rng: Generator of all random draws.
 
     Returns:
-        The id that the next part's first session shall have.
+        The id for the first session of the next part.
     """
     item = catalogue.raw_id[rows.item]
     user = user_ids[rows.user]
@@ -170,7 +170,7 @@ def _clock(time):
 def _query_lists(codes, catalogue):
     distinct, inverse = np.unique(codes, return_inverse=True)
     items, forms = np.divmod(distinct, len(QUERY_FORMS))
-    # Two items of the same words have the same query: categories must be distinct.
+    # Queries of two items may have the same words, but categories must be distinct.
     texts, place = np.unique(
         [
             str(catalogue.words[item, list(QUERY_FORMS[form])].tolist())
