@@ -18,13 +18,14 @@ def main(argv: list[str] | None = None) -> None:
         "--reviews",
         type=Path,
         required=True,
-        help="JSON file of one review a line, plain or gzip",
+        help="file of one review a line, a JSON object; plain or gzip",
     )
     parser.add_argument(
         "--metadata",
         type=Path,
         required=True,
-        help="JSON file of one item a line, with its categories, plain or gzip",
+        help="file of one item a line, a JSON object or Python dict with the item's "
+        "categories; plain or gzip",
     )
     job.add_max_bad_fraction(parser)
     job.run(parser, _run, argv)

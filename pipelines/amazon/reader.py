@@ -220,7 +220,9 @@ def _open(path: Path, layouts: tuple, kind: str):
                 return itertools.chain(head, lines), keys
         seen |= row.keys()
     if not seen:
-        raise UserError(f"{path} is no {kind} file: no line holds a JSON object")
+        raise UserError(
+            f"{path} is no {kind} file: none of its first lines is a JSON object"
+        )
     closest = max(layouts, key=lambda keys: len(seen & set(keys)))
     missing = ", ".join(repr(key) for key in closest if key not in seen)
     raise UserError(

@@ -119,3 +119,12 @@ def test_bad_flags_are_refused(flag, capsys):
         run(["--output_dir=x", flag], print)
     assert exit_.value.code == 2
     assert flag.split("=")[0] in capsys.readouterr().err
+
+
+def test_jobs_start_without_tensorflow(repository):
+    """Its import takes seconds, too long for --help and for a missing file's error."""
+    imports = (
+        "import sys; from pipelines import amazon, kuaisar, simulate\n"
+        "sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", imports], check=True, cwd=repository)
