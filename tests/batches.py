@@ -6,7 +6,8 @@ A history is a list of behaviors, oldest first: `("rec", item)` or
 
 import numpy as np
 
-from sar_tf.models import DataSpec
+from sar_tf.interop.pairs import slot_pairs
+from sar_tf.spec import INPUTS, DataSpec
 
 SPEC = DataSpec(
     num_users=7,
@@ -61,8 +62,13 @@ def _behavior(rng, spec, kind):
     return "search", words.tolist(), clicked.tolist()
 
 
-def group(spec, histories, rec_width=None, search_width=None):
-    """The arrays of one group of histories, trimmed to the given widths."""
+def histories_part(spec, histories, groups=None):
+    """The batch's "history" of some histories.
+
+    Args:
+        groups: `[(number of rows, rec width, search width), …]`; None is one group of
+            full width.
+    """
     maxima = spec.max_rec_history, spec.max_search_history
     size = len(histories)
     arrays = {
@@ -77,8 +83,10 @@ def group(spec, histories, rec_width=None, search_width=None):
     }
     for row, history in enumerate(histories):
         _fill(arrays, row, history, maxima)
-    widths = {"rec": rec_width, "search": search_width, "clicked": search_width}
-    return {n: a[:, : widths[n.partition("_")[0]]] for n, a in arrays.items()}
+    rows, *widths = np.array(groups or [(size, *maxima)], "int32").T
+    arrays["group_ends"] = np.cumsum(rows, dtype="int32")
+    arrays["rec_widths"], arrays["search_widths"] = widths
+    return arrays
 
 
 def _fill(arrays, row, history, maxima):
@@ -103,19 +111,10 @@ def _fill(arrays, row, history, maxima):
 
 
 def batch(spec, histories, groups=None, num_candidates=3, num_samples=5, seed=0):
-    """A batch of both tasks on the same histories.
-
-    Args:
-        groups: `[(number of rows, rec width, search width), …]`; all rows in
-            one group of full width where None.
-    """
+    """A training batch of both tasks on the same histories, a row each."""
     rng = np.random.default_rng(seed)
     size = len(histories)
-    words = (spec.num_words + 1, (size, spec.max_query_words))
-    parts, start = [], 0
-    for rows, *widths in groups or [(size, None, None)]:
-        parts.append(group(spec, histories[start : start + rows], *widths))
-        start += rows
+    history = histories_part(spec, histories, groups)
 
     def integers(low, high, shape):
         return rng.integers(low, high, shape).astype("int32")
@@ -128,12 +127,24 @@ def batch(spec, histories, groups=None, num_candidates=3, num_samples=5, seed=0)
         "sampled_query_words": integers(
             0, spec.num_words + 1, (num_samples, spec.max_query_words)
         ),
-        "row": np.arange(size, dtype="int32"),
-        "history": tuple(parts),
+        "history_row": np.arange(size, dtype="int32"),
+        "is_target": np.full(size, True),
+        **slot_pairs(history),
     }
     search = {
         **shared,
         "query": integers(1, spec.num_queries + 1, size),
-        "query_words": integers(0, *words),
+        "query_words": integers(0, spec.num_words + 1, (size, spec.max_query_words)),
     }
-    return {"rec": shared, "search": search}
+    return {"history": history, "rec": shared, "search": search}
+
+
+def take_rows(batch, rows):
+    """The batch with some of its targets only; the histories stay."""
+    taken = {"history": batch["history"]}
+    for task in batch.keys() - taken.keys():
+        taken[task] = {
+            name: array[rows] if INPUTS[name].part == "row" else array
+            for name, array in batch[task].items()
+        }
+    return taken

@@ -4,7 +4,7 @@ import functools
 import re
 
 import numpy as np
-from batches import SPEC, batch, feature_tables, random_histories
+from batches import SPEC, feature_tables
 
 from sar_tf.interop import unisar, weights
 from sar_tf.models import UniSAR
@@ -31,20 +31,12 @@ def small_model(**options):
     Building takes seconds: tests share the models, and set the weights that
     they depend on.
     """
-    return build(UniSAR(SPEC, **{**OPTIONS, **options}))
-
-
-def build(model):
-    """Creates the weights and sets the feature tables of a model."""
-    spec = model.data_spec
-    model.build_on(batch(spec, random_histories(spec, [(1, 1)])))
-    model.set_feature_tables(feature_tables(spec))
-    return model
+    return UniSAR(SPEC, feature_tables(SPEC), **{**OPTIONS, **options})
 
 
 def assign_random(model, seed=3):
     """Sets random weights; returns them as `{official name: array}`."""
-    state = random_state(model.data_spec, model.get_config(), seed)
+    state = random_state(model.spec, model.get_config(), seed)
     weights.assign(unisar.entries(model), state)
     return state
 

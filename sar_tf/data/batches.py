@@ -1,16 +1,13 @@
-"""From the rows of the tasks to the inputs that models take."""
+"""From the rows of the tasks to the batches that models take."""
 
 import itertools
+from collections.abc import Collection
 
 import tensorflow as tf
 
-_REC_SLOTS = ("rec_items", "rec_positions")
-_SEARCH_SLOTS = (
-    "search_queries",
-    "clicked_items",
-    "search_sources",
-    "search_positions",
-)
+from sar_tf.spec import INPUTS, reads_history
+
+_LENGTHS = ("num_recs", "num_searches")
 
 
 def fill_up(rows: dict[str, tf.Tensor], size: int) -> dict[str, tf.Tensor]:
@@ -25,157 +22,162 @@ def fill_up(rows: dict[str, tf.Tensor], size: int) -> dict[str, tf.Tensor]:
     return filled
 
 
-def make_inputs(
-    rows: dict[str, dict[str, tf.Tensor]], query_words: tf.Tensor, num_groups: int
+def make_batch(
+    rows: dict[str, dict[str, tf.Tensor]],
+    query_words: tf.Tensor,
+    num_groups: int,
+    needs: Collection[str],
 ) -> dict[str, dict[str, tf.Tensor]]:
-    """Cuts the histories of all tasks' rows into groups of like length.
+    """A batch as `sar_tf.spec` describes it, without draws.
 
     Args:
         rows: For each task "user" and "history_end" [B], "candidates" [B, C], "query"
             [B] for the search task, and what `windows.cut_windows` returns. "user" and
             "history_end" tell whether two rows have the same history.
         query_words: [num_queries + 1, W] the words of every query.
-        num_groups: How many groups of histories there are, each as wide as the longest
-            in it. 1 keeps every row's history, the rows in order and the histories at
-            full width, so that shapes are static.
-
-    Returns:
-        For each task "user", "candidates", "query" and "query_words" (search), "row",
-        each row's index before sorting, and
-
-        - with one group, "history", a tuple of that group, and "is_target", false for
-          rows that `fill_up` added;
-        - with more, "history_rows", a tuple of each group's rows of this task, as
-          indices of the group's histories. The first task's "history" is a tuple of
-          the groups of all tasks' distinct histories: targets of both tasks often have
-          one in common.
+        num_groups: How many groups of histories of like length there are. With 1,
+            every row has a history of its own, so that all shapes are static. With
+            more, the batch has the distinct histories of all tasks, sorted by length:
+            targets of both tasks often have one in common.
+        needs: Names of the inputs to make.
     """
-    if num_groups == 1:
-        return {
-            task: _keep_rows(columns, query_words) for task, columns in rows.items()
-        }
-    histories, of_row = _distinct_histories(rows)
-    length = tf.maximum(histories["num_recs"], histories["num_searches"])
-    by_length = tf.argsort(length, stable=True)
-    size = tf.shape(length)[0]
-    ends = [size * group // num_groups for group in range(num_groups + 1)]
-    inputs = {}
+    batch = {}
+    of_row = {}
+    if reads_history(needs):
+        if num_groups == 1:
+            histories, of_row = _histories_of_rows(rows)
+        else:
+            histories, of_row = _distinct_histories(rows)
+        batch["history"] = _complete(histories, query_words, num_groups, needs)
     for task, columns in rows.items():
-        place = tf.gather(tf.math.invert_permutation(by_length), of_row[task])
-        order = tf.argsort(place, stable=True)
-        place = tf.gather(place, order)
-        cuts = tf.unstack(tf.searchsorted(place, ends))
-        inputs[task] = _in_order(columns, order, query_words)
-        inputs[task]["history_rows"] = tuple(
-            place[cut:next_cut] - end
-            for cut, next_cut, end in zip(cuts, cuts[1:], ends, strict=False)
-        )
-    inputs[next(iter(rows))]["history"] = tuple(
-        _make_group(histories, by_length[start:end], query_words)
-        for start, end in itertools.pairwise(ends)
-    )
-    return inputs
+        size = tf.shape(columns["user"])[0]
+        inputs = {
+            "candidates": columns["candidates"],
+            "history_row": of_row.get(task, tf.zeros_like(columns["user"])),
+            "is_target": columns.get("is_target", tf.fill([size], True)),
+        }
+        if "user" in needs:
+            inputs["user"] = columns["user"]
+        if task == "search" and "query" in needs:
+            inputs["query"] = columns["query"]
+        if task == "search" and "query_words" in needs:
+            inputs["query_words"] = tf.gather(query_words, columns["query"])
+        batch[task] = inputs
+    return batch
 
 
-def _keep_rows(
-    columns: dict[str, tf.Tensor], query_words: tf.Tensor
-) -> dict[str, tf.Tensor]:
-    """The inputs of one task, each row with a history of its own."""
-    size = columns["user"].shape[0]
-    inputs = _in_order(columns, tf.range(size), query_words)
-    group = {name: columns[name] for name in (*_REC_SLOTS, *_SEARCH_SLOTS)}
-    return inputs | {"history": (_complete(group, columns, query_words),)}
-
-
-def _in_order(
-    columns: dict[str, tf.Tensor], order: tf.Tensor, query_words: tf.Tensor
-) -> dict[str, tf.Tensor]:
-    """A task's inputs without its histories."""
-    inputs = {"row": order}
-    for name in ("user", "candidates", "query", "is_target"):
-        if name in columns:
-            inputs[name] = tf.gather(columns[name], order)
-    if "query" in inputs:
-        inputs["query_words"] = tf.gather(query_words, inputs["query"])
-    return inputs
-
-
-def _distinct_histories(
-    rows: dict[str, dict[str, tf.Tensor]],
-) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-    """The distinct histories of all tasks' rows, and which one each row has."""
-    names = ("num_recs", "num_searches", *_REC_SLOTS, *_SEARCH_SLOTS)
-    keys = {
-        task: tf.bitcast(
-            tf.stack([columns["history_end"], columns["user"]], axis=-1), tf.int64
-        )
-        for task, columns in rows.items()
-    }
-    keys_of_all = tf.concat(list(keys.values()), axis=0)
-    distinct, of_row = tf.unique(keys_of_all)
-    position = tf.range(tf.shape(of_row)[0])
-    first = tf.math.unsorted_segment_min(position, of_row, tf.shape(distinct)[0])
-    histories = {
-        name: tf.gather(
-            tf.concat([columns[name] for columns in rows.values()], axis=0), first
-        )
+def _concatenate(rows, names):
+    """Columns of all tasks' rows, one task after another."""
+    return {
+        name: tf.concat([columns[name] for columns in rows.values()], axis=0)
         for name in names
     }
-    sizes = [tf.shape(key)[0] for key in keys.values()]
-    return histories, dict(zip(rows, tf.split(of_row, sizes), strict=True))
 
 
-def _make_group(
-    histories: dict[str, tf.Tensor], members: tf.Tensor, query_words: tf.Tensor
+def _column_names(rows):
+    """The history's columns that the rows have."""
+    first = next(iter(rows.values()))
+    return [
+        name
+        for name in first
+        if name in _LENGTHS or (name in INPUTS and INPUTS[name].part == "history")
+    ]
+
+
+def _histories_of_rows(rows):
+    """Each row's own history, in the order of the rows."""
+    histories = _concatenate(rows, _column_names(rows))
+    of_row, start = {}, 0
+    for task, columns in rows.items():
+        size = columns["user"].shape[0]
+        of_row[task] = tf.range(start, start + size)
+        start += size
+    return histories, of_row
+
+
+def _distinct_histories(rows):
+    """The distinct histories of all tasks' rows by length, and which one a row has."""
+    keys = tf.concat(
+        [
+            tf.bitcast(
+                tf.stack([columns["history_end"], columns["user"]], axis=-1), tf.int64
+            )
+            for columns in rows.values()
+        ],
+        axis=0,
+    )
+    distinct, of_row = tf.unique(keys)
+    position = tf.range(tf.shape(of_row)[0])
+    first = tf.math.unsorted_segment_min(position, of_row, tf.shape(distinct)[0])
+    columns = _concatenate(rows, _column_names(rows))
+    lengths = [tf.gather(columns[name], first) for name in _LENGTHS]
+    by_length = tf.argsort(tf.maximum(*lengths), stable=True)
+    first = tf.gather(first, by_length)
+    histories = {name: tf.gather(column, first) for name, column in columns.items()}
+    place = tf.gather(tf.math.invert_permutation(by_length), of_row)
+    sizes = [tf.shape(columns["user"])[0] for columns in rows.values()]
+    return histories, dict(zip(rows, tf.split(place, sizes), strict=True))
+
+
+def _complete(histories, query_words, num_groups, needs):
+    """The batch's "history": its arrays, and where groups end and how wide they are."""
+    completed = {name: histories[name] for name in needs if name in histories}
+    if "search_words" in needs:
+        completed["search_words"] = tf.gather(query_words, histories["search_queries"])
+    if "search_mask" in needs:
+        slot = tf.range(histories["search_queries"].shape[1])
+        completed["search_mask"] = slot < histories["num_searches"][:, None]
+    size = tf.shape(histories["num_recs"])[0]
+    ends = [size * group // num_groups for group in range(num_groups + 1)]
+    completed["group_ends"] = tf.stack(ends[1:])
+    for name, length in zip(("rec_widths", "search_widths"), _LENGTHS, strict=True):
+        completed[name] = tf.stack(
+            [
+                # A group without histories is one slot wide.
+                tf.reduce_max(tf.concat([histories[length][start:end], [1]], axis=0))
+                for start, end in itertools.pairwise(ends)
+            ]
+        )
+    return completed
+
+
+def list_pairs(
+    rows: dict[str, tf.Tensor],
+    query_words: tf.Tensor,
+    num_items: int,
+    distinct: bool,
 ) -> dict[str, tf.Tensor]:
-    """Some histories, as wide as the longest of them, 1 at least."""
-    group, numbers = {}, {}
-    for number, names in (("num_recs", _REC_SLOTS), ("num_searches", _SEARCH_SLOTS)):
-        numbers[number] = tf.gather(histories[number], members)
-        width = tf.reduce_max(tf.concat([numbers[number], [1]], axis=0))
-        for name in names:
-            group[name] = tf.gather(histories[name], members)[:, :width]
-    return _complete(group, numbers, query_words)
-
-
-def _complete(
-    group: dict[str, tf.Tensor], numbers: dict[str, tf.Tensor], query_words: tf.Tensor
-) -> dict[str, tf.Tensor]:
-    """Adds the words of the queries and the mask of the searches."""
-    queries = group["search_queries"]
-    slot = tf.range(queries.shape[1] or tf.shape(queries)[1])
-    return group | {
-        "search_words": tf.gather(query_words, queries),
-        "search_mask": slot < numbers["num_searches"][:, None],
-    }
-
-
-def distinct_pairs(
-    rows: dict[str, tf.Tensor], query_words: tf.Tensor, num_items: int
-) -> dict[str, tf.Tensor]:
-    """The distinct (query, clicked item) pairs of a batch's histories.
-
-    Neighbours in time share most of their histories, and popular items recur, so
-    that the query-item loss is much cheaper on distinct pairs.
+    """The (query, clicked item) pairs of a task's histories.
 
     Args:
         rows: "search_queries" [B, N] and "clicked_items" [B, N, K].
         query_words: [num_queries + 1, W] the words of every query.
         num_items: The highest item.
+        distinct: Whether each pair is listed once. Neighbours in time share most of
+            their histories, and popular items recur, so that the query-item loss is
+            much cheaper on distinct pairs. If not, there is one pair for each slot,
+            of count 0 where the slot is empty: a static number.
 
     Returns:
-        "queries", "items" and "counts" (float) [P], "query_words" [P, W].
+        "pair_queries", "pair_items" and "pair_counts" (float) [P], "pair_query_words"
+        [P, W].
     """
-    items = tf.cast(rows["clicked_items"], tf.int64)
-    queries = tf.cast(rows["search_queries"], tf.int64)[:, :, None]
-    keys = tf.boolean_mask(queries * (num_items + 1) + items, items > 0)
-    keys, _, counts = tf.unique_with_counts(keys)
-    queries = tf.cast(keys // (num_items + 1), tf.int32)
+    items, queries = rows["clicked_items"], rows["search_queries"][:, :, None]
+    queries = tf.broadcast_to(queries, tf.shape(items))
+    if distinct:
+        keys = tf.cast(queries, tf.int64) * (num_items + 1) + tf.cast(items, tf.int64)
+        keys, _, counts = tf.unique_with_counts(tf.boolean_mask(keys, items > 0))
+        queries = tf.cast(keys // (num_items + 1), tf.int32)
+        items = tf.cast(keys % (num_items + 1), tf.int32)
+    else:
+        size = rows["clicked_items"].shape.num_elements()
+        queries, items = (tf.reshape(x, [size]) for x in (queries, items))
+        counts = items > 0
     return {
-        "queries": queries,
-        "items": tf.cast(keys % (num_items + 1), tf.int32),
-        "counts": tf.cast(counts, tf.float32),
-        "query_words": tf.gather(query_words, queries),
+        "pair_queries": queries,
+        "pair_items": items,
+        "pair_counts": tf.cast(counts, tf.float32),
+        "pair_query_words": tf.gather(query_words, queries),
     }
 
 

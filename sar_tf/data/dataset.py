@@ -15,11 +15,13 @@ class SequenceDataset:
     Attributes:
         dataset_dir: The folder.
         info: Its `DatasetInfo`.
+        cache: What is expensive to make from the folder, for all pipelines on it.
     """
 
     def __init__(self, dataset_dir: str | os.PathLike, info: DatasetInfo) -> None:
         self.dataset_dir = Path(dataset_dir)
         self.info = info
+        self.cache: dict = {}
 
     @classmethod
     def open(cls, dataset_dir: str | os.PathLike) -> "SequenceDataset":

@@ -2,17 +2,20 @@
 
 import dataclasses
 import functools
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from sar_tf.data.batches import (
-    distinct_pairs,
     fill_up,
-    make_inputs,
+    list_pairs,
+    make_batch,
     sample_queries_and_items,
 )
 from sar_tf.data.dataset import SequenceDataset
+from sar_tf.data.dataset_info import DatasetError
 from sar_tf.data.schema import TASKS
 from sar_tf.data.targets import (
     TargetReader,
@@ -21,31 +24,35 @@ from sar_tf.data.targets import (
     parallel_calls,
     plain_graph,
 )
+from sar_tf.spec import ALL_NEEDS, INPUTS, DataSpec, check_needs, reads_history
 
 _PREFETCHED = 4  # Batches ready for the next steps.
 
 
 @dataclasses.dataclass(frozen=True)
 class BatchPipeline:
-    """Batches of a dataset's targets, with their histories, for both tasks.
+    """Batches of a dataset's targets, with their histories, for one or both tasks.
 
-    An element is {task: inputs}, with the inputs of a task as `batches.make_inputs`
-    returns them. Each step has rows of every task, split evenly over the epoch, so
+    An element is a batch as `sar_tf.spec` describes it, rows in the order in which the
+    targets are read. Each step has rows of every task, split evenly over the epoch, so
     that every target appears once and the tasks' epochs end together; a task with
     fewer targets than steps has steps without rows.
 
     Attributes:
         dataset: The records and tables.
-        batch_size: Rows of the task that has most targets, at most; the steps of
-            an epoch follow from it.
+        batch_size: Training rows of the task that has most targets, at most; the
+            steps of an epoch follow from it.
+        evaluation_batch_size: The same of validation and test.
         tasks: "rec", "search" or both.
+        needs: Inputs to make, by name; None is all.
         max_rec_history, max_search_history: Slots of the history.
         max_query_words, max_clicked_items: Words of a query and clicked items of a
             session; None is as many as the dataset has.
         num_negatives: Training negatives a positive.
         num_sampled: Items and queries drawn at each training step.
-        num_groups: Groups of similar history length in a batch; see `make_inputs`. With
-            1, all shapes are static: rows that are no target may fill up a batch.
+        num_groups: Groups of histories of like length in a batch; see
+            `batches.make_batch`. With 1, all shapes are static: rows that are no
+            target may fill up a batch.
         seed: Everything random follows from it and the epoch.
         num_replicas: Replicas that share a step. Each takes an element of the dataset,
             and the elements of all have the rows of a step.
@@ -55,7 +62,9 @@ class BatchPipeline:
 
     dataset: SequenceDataset
     batch_size: int = 1024
+    evaluation_batch_size: int = 256
     tasks: tuple[str, ...] = ("rec", "search")
+    needs: tuple[str, ...] | None = None
     max_rec_history: int = 30
     max_search_history: int = 30
     max_query_words: int | None = None
@@ -81,81 +90,223 @@ class BatchPipeline:
                 f"num_replicas={self.num_replicas} is no multiple of "
                 f"num_workers={self.num_workers}"
             )
+        check_needs(self._needs)
+
+    def __repr__(self) -> str:
+        info = self.dataset.info
+        targets = ", ".join(
+            f"{task} {' + '.join(f'{info.targets[task][s]:,} {s}' for s in _SPLITS)}"
+            for task in self.tasks
+        )
+        return (
+            f"<{info.name}: {info.num_users:,} users, {info.num_items:,} items; "
+            f"targets: {targets}; batches of {self.batch_size:,} targets>"
+        )
+
+    @property
+    def spec(self) -> DataSpec:
+        """Sizes that a model for these batches is made of.
+
+        Raises:
+            DatasetError: The dataset has a feature that models cannot take.
+        """
+        info = self.dataset.info
+        features = self._categorical_features()
+        has_caption = "caption" in info.features.get("item", {})
+        return DataSpec(
+            num_users=info.num_users,
+            num_items=info.num_items,
+            num_words=info.num_words,
+            num_queries=info.num_queries,
+            num_search_sources=info.num_search_sources,
+            max_rec_history=self.max_rec_history,
+            max_search_history=self.max_search_history,
+            max_query_words=self._limit("max_query_words"),
+            max_clicked_items=self._limit("max_clicked_items"),
+            user_features=features.get("user", {}),
+            item_features=features.get("item", {}),
+            caption_length=self._limit("max_query_words") if has_caption else 0,
+        )
+
+    def _categorical_features(self) -> dict[str, dict[str, int]]:
+        categorical = {}
+        for owner, features in self.dataset.info.features.items():
+            words = sorted(n for n, f in features.items() if f["kind"] != "categorical")
+            if words not in ([], ["caption"] if owner == "item" else []):
+                raise DatasetError(
+                    f"{self.dataset.dataset_dir}: models take one feature made of "
+                    f"words, an item's caption, but a feature of {owner} is {words}"
+                )
+            categorical[owner] = {
+                name: feature["num"]
+                for name, feature in features.items()
+                if feature["kind"] == "categorical"
+            }
+        return categorical
+
+    @property
+    def tables(self) -> dict[str, dict[str, np.ndarray]]:
+        """The features of all users and items, as a model's constructor takes them."""
+        width = self._limit("max_query_words")
+        return self._cached(
+            ("tables", width), lambda: self.dataset.feature_tables(width)
+        )
 
     def steps_per_epoch(self, split: str = "train") -> int:
         """Steps in which every target of a split appears once."""
-        most = max(
-            targets[task][split] for targets in self._targets for task in self.tasks
-        )
-        return -(-most * self.num_workers // self.batch_size)
+        return self._steps(split, self._targets)
 
-    def train(self, start_epoch: int = 0, start_step: int = 0) -> tf.data.Dataset:
+    def train(self) -> tf.data.Dataset:
+        """One epoch of training batches, in another order each time it is read."""
+        self._require_targets("train")
+        epoch = tf.data.Dataset.random(self.seed, rerandomize_each_iteration=True)
+        batches = epoch.take(1).flat_map(self._make_epoch)
+        batches = batches.apply(
+            tf.data.experimental.assert_cardinality(
+                self.steps_per_epoch("train") * self.replicas_of_worker
+            )
+        )
+        return _with_options(batches.prefetch(_PREFETCHED))
+
+    def train_from(self, epoch: int, step: int = 0) -> tf.data.Dataset:
         """Endless training batches, epoch after epoch, each in an order of its own.
 
-        An epoch depends on the seed and its number only, so training that begins
-        at `start_epoch` and `start_step` sees what it would have seen there.
+        An epoch depends on the seed and its number only, so training that begins at
+        `epoch` and `step` sees what it would have seen there.
         """
         self._require_targets("train")
 
         @plain_graph
-        def make_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-            seed = tf.stack([tf.constant(self.seed, tf.int64), epoch])
-            rows = self._zip_tasks("train", seed).enumerate()
-            first = start_step * self.replicas_of_worker
-            skipped = tf.where(tf.equal(epoch, start_epoch), first, 0)
-            return rows.skip(tf.cast(skipped, tf.int64)).map(
-                functools.partial(self._finish_training, seed=seed),
-                num_parallel_calls=parallel_calls(),
-            )
+        def make(number: tf.Tensor) -> tf.data.Dataset:
+            skipped = tf.where(tf.equal(number, epoch), step, 0)
+            return self._make_epoch(number, skipped * self.replicas_of_worker)
 
-        epochs = tf.data.Dataset.counter(start_epoch)
-        return _with_options(epochs.flat_map(make_epoch).prefetch(_PREFETCHED))
+        epochs = tf.data.Dataset.counter(epoch)
+        return _with_options(epochs.flat_map(make).prefetch(_PREFETCHED))
 
-    def evaluate(self, split: str) -> tf.data.Dataset:
-        """All targets of a split, in the order of the records, once.
+    def validation(self, users: Iterable[str] | None = None) -> tf.data.Dataset:
+        """`evaluate("validation")`."""
+        return self.evaluate("validation", users)
 
-        Rows of a batch are sorted by length; "row" is each one's place in the
-        batch's part of that order. The candidates are the stored ones.
+    def test(self, users: Iterable[str] | None = None) -> tf.data.Dataset:
+        """`evaluate("test")`."""
+        return self.evaluate("test", users)
+
+    def evaluate(
+        self, split: str, users: Iterable[str] | None = None
+    ) -> tf.data.Dataset:
+        """All targets of a split once, in the order of the records.
+
+        The candidates are the stored ones, the positive first.
+
+        Args:
+            split: "validation" or "test" ("train" has no stored candidates).
+            users: Raw ids of the users whose targets are read; None is all.
+
+        Raises:
+            DatasetError: There is no such target, or no such user.
         """
-        self._require_targets(split)
-        rows = self._zip_tasks(split, seed=None)
-        rows = rows.map(self._finish, num_parallel_calls=parallel_calls())
-        return _with_options(rows.prefetch(_PREFETCHED))
+        targets, chosen = self._targets, None
+        if users is not None:
+            chosen = self._dense_users(users)
+            targets = self._count_targets(chosen)
+        if not self._steps(split, targets):
+            self._raise_no_targets(split)
+        rows = self._zip_tasks(split, None, targets, chosen)
+        batches = rows.map(self._finish, num_parallel_calls=parallel_calls())
+        return _with_options(batches.prefetch(_PREFETCHED))
 
-    @functools.cached_property
+    @property
     def query_words(self) -> tf.Tensor:
         """[num_queries + 1, W] the words of every query."""
-        # Made outside of the functions that use it, which would embed a copy.
-        with tf.init_scope(), tf.device("CPU"):
-            return tf.constant(self.dataset.query_words(self._limit("max_query_words")))
+        width = self._limit("max_query_words")
 
-    def _limit(self, name: str) -> int:
-        limit = getattr(self, name)
-        return max(getattr(self.dataset.info, name), 1) if limit is None else limit
+        def make():
+            # Outside of the functions that use it, which would embed a copy.
+            with tf.init_scope(), tf.device("CPU"):
+                return tf.constant(self.dataset.query_words(width))
+
+        return self._cached(("query_words", width), make)
 
     @property
     def replicas_of_worker(self) -> int:
         """Elements of the dataset of one worker that a step takes."""
         return self.num_replicas // self.num_workers
 
-    @functools.cached_property
+    @property
+    def _needs(self) -> tuple[str, ...]:
+        return ALL_NEEDS if self.needs is None else self.needs
+
+    def _limit(self, name: str) -> int:
+        available = max(getattr(self.dataset.info, name), 1)
+        limit = getattr(self, name)
+        return available if limit is None else min(limit, available)
+
+    def _cached(self, key: Any, make: Callable[[], Any]) -> Any:
+        if key not in self.dataset.cache:
+            self.dataset.cache[key] = make()
+        return self.dataset.cache[key]
+
+    @property
     def _targets(self) -> list[dict[str, dict[str, int]]]:
         """Of each worker: {task: {split: number of its targets}}."""
         if self.num_workers == 1:
             return [self.dataset.info.targets]
+        return self._cached(("targets", self.num_workers), self._count_targets)
+
+    def _count_targets(self, users: tuple[int, ...] | None = None) -> list:
         return [
-            count_targets(self.dataset, worker, self.num_workers)
+            count_targets(self.dataset, worker, self.num_workers, users)
             for worker in range(self.num_workers)
         ]
 
+    def _dense_users(self, users: Iterable[str]) -> tuple[int, ...]:
+        wanted = {str(user) for user in users}
+        found = {
+            raw: dense
+            for dense, raw in enumerate(self.dataset.vocabulary("user"), start=1)
+            if raw in wanted
+        }
+        if len(found) < len(wanted):
+            raise DatasetError(
+                f"{self.dataset.dataset_dir} has no user "
+                f"{', '.join(sorted(wanted - found.keys())[:5])}"
+            )
+        return tuple(sorted(found.values()))
+
+    def _steps(self, split: str, targets: list) -> int:
+        most = max(own[task][split] for own in targets for task in self.tasks)
+        size = self.batch_size if split == "train" else self.evaluation_batch_size
+        return -(-most * self.num_workers // size)
+
     def _require_targets(self, split: str) -> None:
         if not self.steps_per_epoch(split):
-            raise ValueError(
-                f"{self.dataset.dataset_dir} has no {split} targets for the tasks "
-                f"{', '.join(self.tasks)}"
-            )
+            self._raise_no_targets(split)
 
-    def _zip_tasks(self, split: str, seed: tf.Tensor | None) -> tf.data.Dataset:
+    def _raise_no_targets(self, split: str) -> None:
+        raise DatasetError(
+            f"{self.dataset.dataset_dir} has no {split} targets for the tasks "
+            f"{', '.join(self.tasks)}"
+        )
+
+    @plain_graph
+    def _make_epoch(
+        self, epoch: tf.Tensor, skipped: tf.Tensor | int = 0
+    ) -> tf.data.Dataset:
+        seed = tf.stack([tf.constant(self.seed, tf.int64), tf.cast(epoch, tf.int64)])
+        rows = self._zip_tasks("train", seed, self._targets).enumerate()
+        return rows.skip(tf.cast(skipped, tf.int64)).map(
+            functools.partial(self._finish_training, seed=seed),
+            num_parallel_calls=parallel_calls(),
+        )
+
+    def _zip_tasks(
+        self,
+        split: str,
+        seed: tf.Tensor | None,
+        targets: list,
+        users: tuple[int, ...] | None = None,
+    ) -> tf.data.Dataset:
         """{task: rows} for each step of an epoch; a seed means training."""
         reader = TargetReader(
             dataset=self.dataset,
@@ -163,61 +314,71 @@ class BatchPipeline:
             max_search_history=self.max_search_history,
             max_clicked_items=self._limit("max_clicked_items"),
             num_negatives=self.num_negatives,
+            reads_history=reads_history(self._needs) or self._lists_pairs,
+            users=users,
             worker=self.worker,
             num_workers=self.num_workers,
         )
+        elements = self._steps(split, targets) * self.replicas_of_worker
         streams = {}
         for task in self.tasks:
+            numbers = [own[task][split] for own in targets]
             rows = reader.read(task, split, seed)
-            streams[task] = self._split_evenly(rows, task, split)
+            streams[task] = self._split_evenly(rows, numbers, elements)
         # Fails where the records hold other targets than the info says.
         return tf.data.Dataset.zip(streams).apply(
-            tf.data.experimental.assert_cardinality(self._elements(split))
+            tf.data.experimental.assert_cardinality(elements)
         )
 
-    def _elements(self, split: str) -> int:
-        """Elements of a worker's dataset in an epoch: one a step and replica."""
-        return self.steps_per_epoch(split) * self.replicas_of_worker
-
     def _split_evenly(
-        self, rows: tf.data.Dataset, task: str, split: str
+        self, rows: tf.data.Dataset, numbers: list[int], elements: int
     ) -> tf.data.Dataset:
-        elements = self._elements(split)
-        number = self._targets[self.worker][task][split]
+        number = numbers[self.worker]
         if not number:
             rows = rows.take(1).repeat(elements)
         else:
             rows = rows.rebatch(np.diff(np.arange(elements + 1) * number // elements))
         if self.num_groups > 1:
             return rows
-        most = max(targets[task][split] for targets in self._targets)
-        return rows.map(functools.partial(fill_up, size=-(-most // elements)))
+        return rows.map(functools.partial(fill_up, size=-(-max(numbers) // elements)))
 
     @plain_graph
     def _finish(self, rows: dict[str, dict]) -> dict[str, dict]:
-        return make_inputs(rows, self.query_words, self.num_groups)
+        return make_batch(rows, self.query_words, self.num_groups, self._needs)
 
     @plain_graph
     def _finish_training(
         self, step: tf.Tensor, rows: dict[str, dict], seed: tf.Tensor
     ) -> dict[str, dict]:
-        inputs = self._finish(rows)
+        batch = self._finish(rows)
         # A stream of its own, beside those of the tasks' targets; the same in all
         # replicas of a step.
         step = step // self.replicas_of_worker
         seed = fold_in(fold_in(seed, len(TASKS)), step)
         for task in self.tasks:
-            inputs[task] |= sample_queries_and_items(
-                self.num_sampled,
-                self.dataset.info.num_items,
-                self.query_words,
-                fold_in(seed, TASKS[task]),
-            )
-            if self.num_groups > 1:
-                inputs[task]["pairs"] = distinct_pairs(
-                    rows[task], self.query_words, self.dataset.info.num_items
-                )
-        return inputs
+            draws = self._draw(rows[task], fold_in(seed, TASKS[task]))
+            batch[task] |= {n: x for n, x in draws.items() if n in self._needs}
+        return batch
+
+    @property
+    def _lists_pairs(self) -> bool:
+        return any(name.startswith("pair_") for name in self._needs)
+
+    def _draw(self, rows: dict, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What the training losses of a task draw or list."""
+        if not any(INPUTS[name].part == "draw" for name in self._needs):
+            return {}
+        num_items = self.dataset.info.num_items
+        draws = sample_queries_and_items(
+            self.num_sampled, num_items, self.query_words, seed
+        )
+        if self._lists_pairs:
+            is_distinct = self.num_groups > 1
+            draws |= list_pairs(rows, self.query_words, num_items, is_distinct)
+        return draws
+
+
+_SPLITS = ("train", "validation", "test")
 
 
 def _with_options(batches: tf.data.Dataset) -> tf.data.Dataset:

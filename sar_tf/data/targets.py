@@ -38,7 +38,8 @@ plain_graph = tf.autograph.experimental.do_not_convert
 class TargetReader:
     """Reads the targets of one task and split, of many users at once.
 
-    With several workers, each reads a share of the records (see `read_blocks`).
+    With several workers, each reads a share of the records (see `read_blocks`). With
+    `users`, only the targets of these are read.
 
     With a seed it reads for training: targets are shuffled across users and their
     negatives drawn. Without one they keep the records' order and have the stored
@@ -51,6 +52,8 @@ class TargetReader:
     max_search_history: int
     max_clicked_items: int
     num_negatives: int
+    reads_history: bool = True
+    users: tuple[int, ...] | None = None
     worker: int = 0
     num_workers: int = 1
 
@@ -104,11 +107,12 @@ class TargetReader:
 
         wanted = tf.equal(flat["target_task"], TASKS[task])
         wanted &= tf.equal(flat["target_split"], SPLITS[split])
+        if self.users is not None:
+            wanted &= tf.gather(_is_one_of(flat["user"], self.users), _owners(flat))
         target = tf.cast(tf.where(wanted)[:, 0], tf.int32)
-        block = {
-            "index": index,
-            "sequences": index_sequences(flat, self.max_clicked_items),
-        }
+        block = {"index": index}
+        if self.reads_history:
+            block["sequences"] = index_sequences(flat, self.max_clicked_items)
         if seed is not None:
             target = tf.random.experimental.stateless_shuffle(
                 target, fold_in(seed, index)
@@ -134,13 +138,15 @@ class TargetReader:
             name: column[first : first + _CUT_TOGETHER]
             for name, column in block["targets"].items()
         }
-        rows = cut_windows(
-            block["sequences"],
-            targets["history_start"],
-            targets["history_end"],
-            self.max_rec_history,
-            self.max_search_history,
-        )
+        rows = {}
+        if self.reads_history:
+            rows = cut_windows(
+                block["sequences"],
+                targets["history_start"],
+                targets["history_end"],
+                self.max_rec_history,
+                self.max_search_history,
+            )
         if seed is None:
             others = targets["stored"]
         else:
@@ -160,19 +166,44 @@ class TargetReader:
 
 
 def count_targets(
-    dataset: SequenceDataset, worker: int, num_workers: int
+    dataset: SequenceDataset,
+    worker: int,
+    num_workers: int,
+    users: tuple[int, ...] | None = None,
 ) -> dict[str, dict[str, int]]:
-    """Targets in a worker's share of the records: {task: {split: number}}."""
+    """Targets in a worker's share of the records: {task: {split: number}}.
+
+    Args:
+        dataset: Where the records are.
+        worker, num_workers: The share; see `read_blocks`.
+        users: Whose targets count; None is all.
+    """
     counts = np.zeros(len(TASKS) * len(SPLITS), np.int64)
     for serialized in read_blocks(dataset, None, worker, num_workers):
-        flat = parse_records(serialized, ("target_task", "target_split"))
+        flat = parse_records(serialized, ("user", "target_task", "target_split"))
         kinds = flat["target_task"] * len(SPLITS) + flat["target_split"]
+        if users is not None:
+            own = _is_one_of(tf.cast(flat["user"], tf.int32), users)
+            kinds = kinds[tf.gather(own, _owners(flat))]
         counts += np.bincount(kinds, minlength=len(counts))
     counts = counts.reshape(len(TASKS), len(SPLITS))
     return {
         task: {split: int(counts[TASKS[task], SPLITS[split]]) for split in SPLITS}
         for task in TASKS
     }
+
+
+def _owners(flat: dict[str, tf.Tensor]) -> tf.Tensor:
+    """Row of each target's user in a block."""
+    target = tf.range(tf.shape(flat["target_split"])[0])
+    splits = tf.cast(flat["target_splits"], tf.int32)
+    return tf.searchsorted(splits, target, side="right") - 1
+
+
+def _is_one_of(users: tf.Tensor, wanted: tuple[int, ...]) -> tf.Tensor:
+    ordered = tf.constant(sorted(wanted), tf.int32)
+    sides = [tf.searchsorted(ordered, users, side) for side in ("left", "right")]
+    return sides[0] < sides[1]
 
 
 def parallel_calls() -> int:
@@ -183,7 +214,7 @@ def parallel_calls() -> int:
 def _gather_targets(
     flat: dict[str, tf.Tensor], target: tf.Tensor
 ) -> dict[str, tf.Tensor]:
-    row = tf.searchsorted(flat["target_splits"], target, side="right") - 1
+    row = tf.gather(_owners(flat), target)
     start = tf.gather(flat["sequence_splits"], row)
     behavior = start + tf.gather(flat["target_behavior"], target)
     return {

@@ -71,10 +71,9 @@ def build_model(fixture):
         spec, batch = contents.data_spec(fixture), contents.batch(fixture)
     except KeyError as error:
         raise InteropError(f"the fixture has no {error}") from error
-    model = models.get(project.model)(spec, dropout=0.0, **hyperparameters)
-    model.build_on(batch)
+    tables = contents.feature_tables(fixture)
+    model = models.get(project.model)(spec, tables, dropout=0.0, **hyperparameters)
     project.assign(model, fixture.state)
-    model.set_feature_tables(contents.feature_tables(fixture))
     return model, batch
 
 

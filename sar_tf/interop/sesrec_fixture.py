@@ -3,9 +3,10 @@
 import numpy as np
 
 from sar_tf.interop import sesrec
-from sar_tf.models import DataSpec
+from sar_tf.interop.pairs import slot_pairs
+from sar_tf.spec import DataSpec
 
-_MASKS = {"positive": "similar", "negative": "dissimilar"}
+_MASKS = ("positive", "negative")
 # Ours: theirs.
 _LOSSES = {
     "click_loss": "click_loss",
@@ -50,7 +51,7 @@ def hyperparameters(config):
 
 
 def feature_tables(fixture):
-    """Feature look-up tables as `set_feature_tables` takes them."""
+    """Feature look-up tables as a model takes them."""
     tables = {"user": {}, "item": {}}
     for key, table in fixture.tables.items():
         kind, _, name = key.partition("_")
@@ -74,26 +75,27 @@ def batch(fixture):
     rec = {
         "user": inputs["user"],
         "candidates": np.concatenate(candidates, axis=1),
+        "history_row": np.arange(len(inputs["user"]), dtype="int32"),
+        "is_target": np.full(len(inputs["user"]), True),
         "sampled_items": inputs["align_neg_item"],
         "sampled_queries": inputs["align_neg_query"],
         "sampled_query_words": inputs["align_neg_query_words"],
-        "history": (history,),
+        **slot_pairs(history),
     }
-    return {"rec": rec}
+    return {"history": history, "rec": rec}
 
 
 def outputs(model, batch):
     """Scores of the positives, losses and masks under the official names."""
-    rec = batch["rec"]
-    losses = model.losses_of("rec", rec)
-    group = model.encode_history(rec["history"][0])
+    losses = model.losses_of("rec", batch)
+    read = model.encode_history(batch["history"], training=False)["masks"]
     masks = {
-        f"mask_{scenario}_{theirs}": group[ours][scenario]
-        for theirs, ours in _MASKS.items()
-        for scenario in ("rec", "search")
+        f"mask_{scenario}_{side}": mask
+        for scenario, (_, *sides) in read.items()
+        for side, mask in zip(_MASKS, sides, strict=True)
     }
     return {
-        "scores": model.score("rec", rec)[:, 0],
+        "scores": model.score("rec", batch)[:, 0],
         **{theirs: losses[ours] for ours, theirs in _LOSSES.items()},
         **masks,
     }

@@ -3,7 +3,8 @@
 import numpy as np
 
 from sar_tf.interop import unisar
-from sar_tf.models import DataSpec
+from sar_tf.interop.pairs import slot_pairs
+from sar_tf.spec import DataSpec
 
 # Ours: theirs.
 _TASKS = {"rec": "rec", "search": "src"}
@@ -56,7 +57,7 @@ def hyperparameters(config):
 
 
 def feature_tables(fixture):
-    """Feature look-up tables as `set_feature_tables` takes them."""
+    """Feature look-up tables as a model takes them."""
     tables = {"user": {}, "item": {}}
     for key, table in fixture.tables.items():
         kind, _, name = key.partition("/")
@@ -69,15 +70,18 @@ def batch(fixture):
     """A fixture's inputs as a batch of both tasks."""
     inputs = fixture.inputs
     candidates = np.concatenate([inputs["item"][:, None], inputs["neg_items"]], axis=1)
+    history = _histories(fixture)
     shared = {
         "user": inputs["user"].astype("int32"),
         "candidates": candidates.astype("int32"),
+        "history_row": np.arange(len(candidates), dtype="int32"),
+        "is_target": np.full(len(candidates), True),
         "sampled_items": inputs["align_neg_item"].astype("int32"),
         "sampled_query_words": inputs["align_neg_query"].astype("int32"),
-        "history": (_histories(fixture),),
+        **slot_pairs(history),
     }
     search = {**shared, "query_words": inputs["query"].astype("int32")}
-    return {"rec": shared, "search": search}
+    return {"history": history, "rec": shared, "search": search}
 
 
 def _histories(fixture):
@@ -102,12 +106,12 @@ def outputs(model, batch):
     """Scores and losses under the official names."""
     computed = {}
     for ours, theirs in _TASKS.items():
-        losses = model.losses_of(ours, batch[ours])
-        computed[f"{theirs}_scores"] = model.score(ours, batch[ours])
+        losses = model.losses_of(ours, batch)
+        computed[f"{theirs}_scores"] = model.score(ours, batch)
         for name, official in _LOSSES.items():
             computed[f"{theirs}_{official}"] = losses[name]
         # The official total of a task leaves its weight gamma out.
-        weights = model.loss_weights["rec"]
+        weights = {"click_loss": 1.0, **model.loss_weights}
         computed[f"{theirs}_total_loss"] = sum(
             weights[name] * losses[name] for name in _LOSSES
         )

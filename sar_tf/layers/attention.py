@@ -8,22 +8,7 @@ import keras
 from keras import layers, ops
 
 from sar_tf.layers.dropout import Dropout
-
-# Large enough that exp() of a masked logit is 0 in float32 and bfloat16.
-MASKED_LOGIT = -1e9
-
-
-def softmax(logits):
-    """Softmax over the last axis, which may have one slot: Keras warns there."""
-    if logits.shape[-1] == 1:
-        return ops.ones_like(logits)
-    return ops.softmax(logits, axis=-1)
-
-
-def key_mask_bias(mask):
-    """Additive bias `(B, 1, 1, N)` in float32 that masks keys out."""
-    bias = (1.0 - ops.cast(mask, "float32")) * MASKED_LOGIT
-    return bias[:, None, None, :]
+from sar_tf.layers.masking import key_mask_bias, softmax
 
 
 @keras.saving.register_keras_serializable("sar_tf")

@@ -3,7 +3,7 @@
 import keras
 from keras import layers, ops
 
-from sar_tf.layers.attention import MASKED_LOGIT, softmax
+from sar_tf.layers.masking import MASKED_LOGIT, softmax
 
 
 @keras.saving.register_keras_serializable("sar_tf")

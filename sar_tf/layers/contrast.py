@@ -64,43 +64,6 @@ def paired_similarity(anchors, others):
     return ops.tanh(ops.cast(product, "float32"))
 
 
-def weighted_average(values, weights):
-    """Average of `values` by `weights`, a mask or counts: `(P,), (P,) -> ()`.
-
-    0 where all weights are 0. With several replicas it is over the rows of all, and
-    the result is this replica's part of it: see `sar_tf.layers.replicas`.
-    """
-    weights = ops.cast(weights, values.dtype)
-    total = replicas.active().sum(ops.sum(weights))
-    return ops.sum(values * weights) / ops.maximum(total, 1.0)
-
-
-def clicked_pairs(groups):
-    """All (query, clicked item) pairs of the histories of a batch.
-
-    Args:
-        groups: for each group of histories, embeddings of the `queries`
-            `(B, N, D)` and of their `clicked` items `(B, N, K, D)`, and the
-            `mask` bool `(B, N, K)` of clicked items.
-
-    Returns:
-        queries `(P, D)`, items `(P, D)`, mask bool `(P,)`: slots laid end to
-        end, those without a click masked out.
-    """
-    parts = []
-    for queries, clicked, mask in groups:
-        width = clicked.shape[-1]
-        queries = ops.broadcast_to(ops.expand_dims(queries, -2), ops.shape(clicked))
-        parts.append(
-            (
-                ops.reshape(queries, (-1, width)),
-                ops.reshape(clicked, (-1, width)),
-                ops.reshape(mask, (-1,)),
-            )
-        )
-    return tuple(ops.concatenate(part, axis=0) for part in zip(*parts, strict=True))
-
-
 class _Contrast(layers.Layer):
     """A square kernel W and a learned temperature tau."""
 
@@ -138,10 +101,11 @@ class QueryItemContrast(_Contrast):
         -log exp(sim(q, i)/tau) / (exp(sim(q, i)/tau) + sum_i- exp(sim(q, i-)/tau)),
 
     and the same with the roles swapped (`sim(i, q)` among sampled queries),
-    with `sim(a, b) = tanh(a W b^T)`; W and tau are shared and learned. The
-    result is half of the sum of both means over the pairs. (Eq. 2 as printed
-    sums over the pairs and leaves the pair out of its denominator; without a
-    lower bound, that could not be minimised with a learned tau.)
+    with `sim(a, b) = tanh(a W b^T)`; W and tau are shared and learned. The loss
+    of a pair is half of the sum of both; the query-item loss is its mean over
+    the pairs. (Eq. 2 as printed sums over the pairs and leaves the pair out of
+    its denominator; without a lower bound, that could not be minimised with a
+    learned tau.)
 
     Args:
         temperature: tau at the start.
@@ -149,13 +113,11 @@ class QueryItemContrast(_Contrast):
     Call arguments:
         queries: `(P, D)`.
         items: `(P, D)`, row p clicked after query p.
-        weights: `(P,)`: bool, the rows that are pairs; or how often each
-            pair occurs, so that equal pairs need computing only once.
         sampled_items: `(S, D)`.
         sampled_queries: `(S, D)`.
 
     Returns:
-        The loss, a float32 scalar; 0 where there is no pair.
+        The loss of each pair, float32 `(P,)`.
 
     Reference:
         [Shi et al., 2024](https://doi.org/10.1145/3626772.3657811), and
@@ -165,10 +127,10 @@ class QueryItemContrast(_Contrast):
     def build(self, queries_shape, *other_shapes, **named_shapes):
         self._build(queries_shape[-1])
 
-    def call(self, queries, items, weights, sampled_items, sampled_queries):
+    def call(self, queries, items, sampled_items, sampled_queries):
         query_to_item = self._cross_entropy(queries, items, sampled_items)
         item_to_query = self._cross_entropy(items, queries, sampled_queries)
-        return 0.5 * weighted_average(query_to_item + item_to_query, weights)
+        return 0.5 * (query_to_item + item_to_query)
 
     def _cross_entropy(self, anchors, positives, negatives):
         anchors = ops.matmul(anchors, self.kernel)
@@ -177,8 +139,8 @@ class QueryItemContrast(_Contrast):
         negative = log_sum_exp_similarity(anchors, negatives, sharpness)
         return ops.logaddexp(positive, negative) - positive
 
-    def compute_output_shape(self, *shapes, **named_shapes):
-        return ()
+    def compute_output_shape(self, queries_shape, *other_shapes):
+        return queries_shape[:1]
 
 
 @keras.saving.register_keras_serializable("sar_tf")
@@ -190,15 +152,16 @@ class TransitionAlignment(_Contrast):
     view among in-batch negatives, with `sim(a, b)/tau` as logits.
 
     `reference`: the 2B views are stacked; a view's negatives are the other
-    2B - 2 views, of either kind; mean over the 2B views.
+    2B - 2 views, of either kind; the loss of a history is the mean of its two.
 
-    `paper`: a view's negatives are the B - 1 views of the other kind; the two
-    directions are summed, each a mean over the B histories.
+    `paper`: a view's negatives are the B - 1 views of the other kind; the loss
+    of a history is the sum of its two.
 
     The batch is that of all replicas: B rows of this one, G of all. Either way the
     other view is in the denominator too, which Eq. 5 as printed leaves out.
-    Histories of no behavior in the scenario have no transitions: they are
-    neither anchors nor negatives. One that only lacks the other scenario stays.
+    Histories of no behavior in the scenario have no transitions: they are no
+    negatives, and the caller leaves them out of the mean. One that only lacks the
+    other scenario stays.
 
     Args:
         temperature: tau at the start.
@@ -210,7 +173,7 @@ class TransitionAlignment(_Contrast):
         mask: bool `(B,)`, histories that have the scenario.
 
     Returns:
-        The loss, a float32 scalar; with several replicas this one's part of it.
+        The loss of each history, float32 `(B,)`.
 
     Reference:
         [Shi et al., 2024](https://doi.org/10.1145/3626772.3657811)
@@ -233,8 +196,8 @@ class TransitionAlignment(_Contrast):
         all_masks = every.gather(ops.cast(mask, "float32")) > 0
         if self.negatives == "paper":
             columns = all_masks[None, :]
-            return self._cross_entropy(cross, same, all_same, columns, mask) + (
-                self._cross_entropy(same, cross, all_cross, columns, mask)
+            return self._cross_entropy(cross, same, all_same, columns) + (
+                self._cross_entropy(same, cross, all_cross, columns)
             )
         views = ops.concatenate([cross, same], axis=0)
         other_views = ops.concatenate([same, cross], axis=0)
@@ -245,18 +208,18 @@ class TransitionAlignment(_Contrast):
         others = place[:, None] != ops.arange(2 * size)[None, :]
         columns = ops.concatenate([all_masks, all_masks], axis=0)
         counted = ops.logical_and(others, columns[None, :])
-        mask = ops.concatenate([mask, mask], axis=0)
-        return self._cross_entropy(views, other_views, all_views, counted, mask)
+        losses = self._cross_entropy(views, other_views, all_views, counted)
+        return ops.mean(ops.reshape(losses, (2, -1)), axis=0)
 
-    def _cross_entropy(self, anchors, positives, others, counted, mask):
+    def _cross_entropy(self, anchors, positives, others, counted):
         anchors = ops.matmul(anchors, self.kernel)
         sharpness = self._sharpness()
         positive = paired_similarity(anchors, positives) * sharpness
         total = log_sum_exp_similarity(anchors, others, sharpness, counted)
-        return weighted_average(total - positive, mask)
+        return total - positive
 
-    def compute_output_shape(self, *shapes, **named_shapes):
-        return ()
+    def compute_output_shape(self, cross_shape, *other_shapes):
+        return cross_shape[:1]
 
     def get_config(self):
         return {**super().get_config(), "negatives": self.negatives}

@@ -3,19 +3,7 @@
 import keras
 from keras import layers, ops
 
-
-def masked_mean(values, mask, axis):
-    """Mean of `values` over `axis` where `mask` holds; 0 where nothing does.
-
-    Args:
-        values: `(..., N, D)`.
-        mask: bool `(..., N)`.
-        axis: the axis N counted in `values` (negative).
-    """
-    weights = ops.expand_dims(ops.cast(mask, values.dtype), -1)
-    total = ops.sum(values * weights, axis=axis)
-    count = ops.sum(weights, axis=axis)
-    return total / ops.maximum(count, ops.ones_like(count))
+from sar_tf.layers.masking import masked_mean
 
 
 @keras.saving.register_keras_serializable("sar_tf")
@@ -164,6 +152,10 @@ class FeatureEncoder(layers.Layer):
 
     Returns:
         `(..., D)`.
+
+    Attributes:
+        has_tables: Whether the features are known: set by `set_tables`, or read from
+            a file. Until then all are 0.
     """
 
     def __init__(
@@ -222,6 +214,7 @@ class FeatureEncoder(layers.Layer):
         if self.caption_length:
             shape = (self.num_ids + 1, self.caption_length)
             self.tables["caption"] = self._table("caption", shape)
+        self.has_tables = not self.tables
 
     def _table(self, name, shape):
         return self.add_weight(
@@ -231,6 +224,10 @@ class FeatureEncoder(layers.Layer):
             dtype="int32",
             trainable=False,
         )
+
+    def load_own_variables(self, store):
+        super().load_own_variables(store)
+        self.has_tables = True
 
     def set_tables(self, tables):
         """Sets the feature look-up tables: `{name: (num_ids + 1, …)}`."""
@@ -244,6 +241,7 @@ class FeatureEncoder(layers.Layer):
                     f"{tuple(tables[name].shape)}, not {tuple(table.shape)}"
                 )
             table.assign(tables[name])
+        self.has_tables = True
 
     def call(self, ids, encode_caption=None):
         parts = [self.id_embedding(ids)]

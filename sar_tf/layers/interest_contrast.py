@@ -3,8 +3,7 @@
 import keras
 from keras import layers, ops
 
-from sar_tf.layers.contrast import weighted_average
-from sar_tf.layers.embeddings import masked_mean
+from sar_tf.layers.masking import masked_mean
 
 # Table 4: the weight from which a slot is similar, by name.
 SPLITS = ("mean", "median", "1/8", "1/16")
@@ -108,12 +107,11 @@ class TripletInterestContrast(layers.Layer):
         anchor: `(B, D)`, sum of the slots by their co-attention weights.
         positive: `(B, D)`, mean of the similar slots.
         negative: `(B, D)`, mean of the dissimilar slots.
-        mask: bool `(B,)`, histories that have any behavior.
 
     Returns:
-        The mean over the histories of `mask`, a float32 scalar; 0 where there
-        are none. A history of one slot has a = p = n and costs m. (The official
-        mean is over all histories, of which the empty ones cost m.)
+        The loss of each history, float32 `(B,)`. A history of one slot has
+        a = p = n and costs m, as does an empty one, which the caller leaves out
+        of the mean. (The official mean is over all histories.)
 
     Reference:
         [Si et al., 2023](https://doi.org/10.1145/3539618.3591786)
@@ -124,14 +122,13 @@ class TripletInterestContrast(layers.Layer):
         super().__init__(autocast=False, **kwargs)
         self.margin = margin
 
-    def call(self, anchor, positive, negative, mask):
-        loss = ops.relu(
+    def call(self, anchor, positive, negative):
+        return ops.relu(
             _distance(anchor, positive) - _distance(anchor, negative) + self.margin
         )
-        return weighted_average(loss, mask)
 
-    def compute_output_shape(self, *shapes, **named_shapes):
-        return ()
+    def compute_output_shape(self, anchor_shape, *other_shapes):
+        return anchor_shape[:1]
 
     def get_config(self):
         return {**super().get_config(), "margin": self.margin}

@@ -3,7 +3,7 @@
 import keras
 from keras import layers, ops
 
-from sar_tf.layers.attention import key_mask_bias, softmax
+from sar_tf.layers.masking import key_mask_bias, softmax
 
 
 @keras.saving.register_keras_serializable("sar_tf")

@@ -1,7 +1,19 @@
 """One file a model, and a registry of them by name."""
 
-from sar_tf.models.base import DataSpec, Model, get, names
+from sar_tf.models.base import Model
+from sar_tf.models.dot_product import DotProductModel
+from sar_tf.models.registry import get, names, register
 from sar_tf.models.sesrec import SESRec
 from sar_tf.models.unisar import UniSAR
+from sar_tf.spec import DataSpec
 
-__all__ = ["DataSpec", "Model", "SESRec", "UniSAR", "get", "names"]
+__all__ = [
+    "DataSpec",
+    "DotProductModel",
+    "Model",
+    "SESRec",
+    "UniSAR",
+    "get",
+    "names",
+    "register",
+]

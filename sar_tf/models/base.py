@@ -1,324 +1,306 @@
-"""What every model shares: the data it is built for, its losses, its metrics.
+"""What every model shares: a model's author writes the model and nothing else."""
 
-A model takes a batch `{task: inputs}` and declares its tasks, the names and
-weights of its losses, and how candidates are scored. Keras' own `fit` and
-`evaluate` do the rest on any backend.
-"""
+from collections.abc import Mapping
+from typing import Any
 
-import dataclasses
-import inspect
-
-import keras
 from keras import ops
 
-from sar_tf.layers import replicas
-from sar_tf.layers.contrast import clicked_pairs, weighted_average
+from sar_tf.models import groups
+from sar_tf.models.trained import (
+    MAIN_LOSS,
+    TABLES_IN_FILE,
+    TrainedModel,
+    mean_of_terms,
+)
+from sar_tf.spec import DataSpec, inputs_of, reads_history
 
 
-@dataclasses.dataclass(frozen=True)
-class DataSpec:
-    """Sizes of a dataset that a model's weights depend on.
-
-    Every `num_…` is the highest dense id, so that its embedding table has
-    one row more: row 0 stands for padding and for what is unknown.
-    `user_features` and `item_features` map the name of a categorical feature
-    to its highest id; `caption_length` is the number of caption words of an
-    item (0: no captions).
-    """
-
-    num_users: int
-    num_items: int
-    num_words: int
-    num_queries: int
-    num_search_sources: int
-    max_rec_history: int
-    max_search_history: int
-    max_query_words: int
-    max_clicked_items: int
-    user_features: dict = dataclasses.field(default_factory=dict)
-    item_features: dict = dataclasses.field(default_factory=dict)
-    caption_length: int = 0
-
-
-class Model(keras.Model):
+class Model(TrainedModel):
     """Base of all models: candidates scored for one or more tasks.
 
-    A subclass sets `tasks` and implements
+    A subclass names the inputs that it `needs` (see `sar_tf.spec.INPUTS`), makes its
+    layers in the constructor (`item_encoder`, and where it has them `user_encoder` and
+    `query_encoder`), and implements
 
-    - `forward(batch, training)`: for each task of the batch, the candidates'
-      logits `(B, C)`, positive first, and a dict of the task's losses beside
-      the click loss (empty unless training);
-    - `set_feature_tables(tables)` where it looks features up.
+    - `encode_history`: what depends on the history alone,
+    - `read`: what depends on the target too,
+    - `logits`: the candidates' scores, of a whole batch in training,
+    - `losses`, where it has more than the main one, with `loss_weights`.
 
-    Its hyperparameters are the keyword-only arguments of its constructor.
+    Its hyperparameters are the keyword-only arguments of its constructor; their types
+    and ranges are in the signature, their meanings in the docstring. The model has all
+    weights, its feature tables and its ranking metrics when the constructor returns.
 
     Args:
-        data_spec: `DataSpec`, or a dict of its fields.
-        loss_weights: weight of each loss in the total,
-            `{task: {loss name: weight}}`.
-        hyperparameters: the subclass' own arguments, for `get_config`.
+        spec: Sizes of the dataset, a `DataSpec` or a dict of its fields.
+        tables: The features of users and items, as `data.tables` has them:
+            `{"user": {feature: (num_users + 1,)}, "item": …}`.
+        tasks: Tasks that the model is trained for; all that it can do by default.
 
     Call arguments:
-        batch: `{task: inputs}`, as the input pipeline gives it.
-        training: where true, the result is `{task: {loss name: scalar}}`;
-            otherwise `{task: {"scores": (B, C), "click_loss": scalar}}`.
+        batch: As `sar_tf.spec` describes it.
+        training: Whether losses are computed, and no scores.
 
-    With several replicas a loss is this replica's part of it: see
-    `sar_tf.layers.replicas`.
+    Returns:
+        `{task: {"losses": {name: ((values, weights), …)}}}`; without training also
+        "scores" `(B, C)`, the probabilities of a click, and no other loss than the
+        main one.
+
+    Raises:
+        ValueError: A hyperparameter is out of range, or the dataset has features and
+            there are no tables.
     """
 
-    tasks = ("rec", "search")
+    tasks: tuple[str, ...] = ("rec", "search")
+    needs: tuple[str, ...] = ()
+    registered_name: str | None = None
+    # Whether histories may be cut to the length of the longest one of their group.
+    trims_history = True
 
-    def __init__(self, data_spec, loss_weights, hyperparameters, **kwargs):
-        super().__init__(**kwargs)
-        if isinstance(data_spec, dict):
-            data_spec = DataSpec(**data_spec)
-        self.data_spec = data_spec
-        self.loss_weights = loss_weights
-        self._hyperparameters = dict(hyperparameters)
+    def __init__(
+        self,
+        spec: DataSpec | Mapping[str, Any],
+        tables: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        tasks: tuple[str, ...] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        # The counts of a batch stay in float32.
+        super().__init__(autocast=False, **kwargs)
+        self.spec = DataSpec(**spec) if isinstance(spec, Mapping) else spec
+        self.tasks = _chosen_tasks(type(self), tasks)
+        self.item_encoder = self.user_encoder = self.query_encoder = None
+        self.loss_weights: dict[str, float] = {}
+        self.task_weights = dict.fromkeys(self.tasks, 1.0)
+        self._tables = tables
         self._evaluating = False
-        self.ranking_metrics = {}
-        self.loss_trackers = {
-            task: {
-                name: keras.metrics.Mean(name=f"{task}_{name}")
-                for name in loss_weights[task]
-            }
-            for task in self.tasks
-        }
 
-    @classmethod
-    def hyperparameters(cls):
-        """Names and defaults of the model's hyperparameters."""
-        parameters = inspect.signature(cls.__init__).parameters.values()
-        return {p.name: p.default for p in parameters if p.kind == p.KEYWORD_ONLY}
+    # ------------------------------------------------------------ a model's hooks
 
-    def score(self, task, inputs):
-        """Scores of a task's candidates after the sigmoid: `(B, C)`."""
-        return self({task: inputs}, training=False)[task]["scores"]
+    def encode_history(self, history: dict[str, Any], training: bool) -> Any:
+        """What depends on the histories alone; runs once a distinct history.
 
-    def losses_of(self, task, inputs):
-        """The losses of a task's batch in training: `{loss name: scalar}`."""
-        return self({task: inputs}, training=True)[task]
+        Args:
+            history: The histories' arrays `(H, ...)`.
+            training: Whether dropout is applied.
 
-    def call(self, batch, training=False):
-        batch = {task: batch[task] for task in self.tasks if task in batch}
-        outputs = {}
-        for task, (logits, losses) in self.forward(batch, training).items():
-            logits = ops.cast(logits, "float32")
-            is_target = batch[task].get("is_target")
-            outputs[task] = {"click_loss": click_loss(logits, is_target), **losses}
-            if not training:
-                outputs[task]["scores"] = ops.sigmoid(logits)
-        return outputs
-
-    def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
-    ):
-        """Weighted sum of the losses in `y_pred`; each is tracked by name."""
-        total = 0.0
-        for task, outputs in y_pred.items():
-            for name, weight in self.loss_weights[task].items():
-                if name in outputs:
-                    value = ops.cast(outputs[name], "float32")
-                    # The parts of all replicas, averaged, are to give the loss.
-                    part = value * replicas.active().number
-                    self.loss_trackers[task][name].update_state(part)
-                    total += weight * value
-        return total
-
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """Updates the ranking metrics where `y_pred` has scores; all results."""
-        for task, outputs in y_pred.items():
-            if "scores" in outputs and task in self.ranking_metrics:
-                self.ranking_metrics[task].update_state(
-                    outputs["scores"], x[task].get("is_target")
-                )
-        return self.get_metrics_result()
-
-    def evaluate(self, *args, **kwargs):
-        """As Keras'; its results have the ranking metrics, those of `fit` do not."""
-        self._evaluating = True
-        try:
-            return super().evaluate(*args, **kwargs)
-        finally:
-            self._evaluating = False
-
-    def get_metrics_result(self):
-        """The mean of each loss, of their weighted sum, and in evaluation the ranking.
-
-        Keras' own mean of the total counts each replica's part by its rows.
+        Returns:
+            A structure of arrays `(H, ...)`.
         """
-        results = {"loss": 0.0}
-        for task, trackers in self.loss_trackers.items():
-            for name, tracker in trackers.items():
-                if name == "click_loss" or not self._evaluating:
-                    mean = tracker.result()
-                    results[tracker.name] = mean
-                    results["loss"] += self.loss_weights[task][name] * mean
-        if self._evaluating:
-            for metric in self.ranking_metrics.values():
-                results.update(metric.result())
-        return results
+        return {}
 
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        # Done by build_on; Keras cannot do it with a batch spread over workers.
-        pass
+    def read(
+        self, task: str, encoded: Any, target: dict[str, Any], training: bool
+    ) -> Any:
+        """What depends on the target too.
 
-    def build_on(self, batch):
-        """Creates all variables by one call on a batch of any size."""
-        self.built = True  # else Keras traces the call once more, symbolically
-        self(batch, training=True)
-        return self
+        Args:
+            task: The targets' task.
+            encoded: What `encode_history` returned, of each target's history: arrays
+                `(B, ...)`.
+            target: "candidates" `(B, C, D)`; "user" and "query" `(B, D)` where the
+                model has these encoders and needs the inputs; "ids", the inputs.
+            training: Whether dropout is applied.
 
-    def get_config(self):
+        Returns:
+            A structure of arrays `(B, ...)`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no method read")
+
+    def logits(self, task: str, rows: Any, training: bool) -> Any:
+        """Scores of the candidates before the sigmoid, `(B, C)`.
+
+        In training it sees the rows of the whole batch, so that batch statistics
+        belong here.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no method logits")
+
+    def losses(self, task: str, rows: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The losses beside the main one, of those in `loss_weights`.
+
+        Args:
+            task: The targets' task.
+            rows: What `read` returned, of the whole batch.
+            inputs: The task's inputs, rows in the same order.
+
+        Returns:
+            `{name: (values, weights)}`: the loss is the mean of the values by their
+            weights, over all replicas. A list of such pairs adds up their means.
+        """
+        return {}
+
+    def main_loss(self, logits: Any) -> Any:
+        """Loss of each target, `(B,)`: binary cross-entropy, mean of the candidates.
+
+        Args:
+            logits: float32 `(B, C)`, the positive first.
+        """
+        positive, negatives = logits[:, :1], logits[:, 1:]
+        costs = [ops.softplus(-positive), ops.softplus(negatives)]
+        return ops.mean(ops.concatenate(costs, axis=1), axis=1)
+
+    # ------------------------------------------------------------ shared encoders
+
+    def encode_items(self, items: Any) -> Any:
+        """Embeddings of items: `(...) -> (..., D)`."""
+        if self.item_encoder.caption_length:
+            return self.item_encoder(items, encode_caption=self.query_encoder)
+        return self.item_encoder(items)
+
+    def encode_queries(self, words: Any, queries: Any = None) -> Any:
+        """Embeddings of queries by words `(..., W)` and, if it takes them, ids."""
+        if self.query_encoder.query_dim:
+            return self.query_encoder(words, queries)
+        return self.query_encoder(words)
+
+    def encode_target(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        """The vectors of the targets' candidates, users and queries, for `read`."""
+        target = {"candidates": self.encode_items(inputs["candidates"])}
+        if self.user_encoder is not None and "user" in inputs:
+            target["user"] = self.user_encoder(inputs["user"])
+        if "query_words" in inputs:
+            target["query"] = self.encode_queries(
+                inputs["query_words"], inputs.get("query")
+            )
+        return target
+
+    # ------------------------------------------------------------ scores and losses
+
+    def score(self, task: str, batch: dict[str, Any]) -> Any:
+        """Scores of a task's candidates after the sigmoid: `(B, C)`."""
+        return self(_of_task(task, batch), training=False)[task]["scores"]
+
+    def losses_of(self, task: str, batch: dict[str, Any]) -> dict[str, Any]:
+        """The losses of a task's batch in training: `{loss name: scalar}`."""
+        outputs = self(_of_task(task, batch), training=True)[task]
         return {
-            **super().get_config(),
-            "data_spec": dataclasses.asdict(self.data_spec),
-            **self._hyperparameters,
+            name: mean_of_terms(terms)[0] for name, terms in outputs["losses"].items()
         }
 
+    def call(self, batch: dict[str, Any], training: bool = False) -> dict[str, Any]:
+        self._require_tables()
+        batch = self._select(batch)
+        history = batch.pop("history", None)
+        cut = [groups.Group(0, None, None)]
+        if history is not None:
+            cut = groups.cut_histories(history, self.trims_history)
+        rows = {t: groups.sort_rows(x["history_row"], cut) for t, x in batch.items()}
+        batch = {task: rows[task].sort(inputs) for task, inputs in batch.items()}
+        targets = {task: self.encode_target(inputs) for task, inputs in batch.items()}
+        parts: dict[str, list] = {task: [] for task in batch}
+        for index, group in enumerate(cut):
+            places = {task: rows[task].cuts[index] for task in batch}
+            found = self.run_group(
+                group.history,
+                {
+                    t: groups.slice_rows(rows[t].history_row, places[t]) - group.start
+                    for t in batch
+                },
+                {t: groups.slice_rows(targets[t], places[t]) for t in batch},
+                {t: groups.slice_rows(_row_inputs(batch[t]), places[t]) for t in batch},
+                training,
+            )
+            for task, part in found.items():
+                parts[task].append(part)
+        return {
+            task: self._outputs(
+                task,
+                groups.concatenate_rows(parts[task]),
+                inputs,
+                rows[task],
+                training,
+            )
+            for task, inputs in batch.items()
+        }
 
-def click_loss(logits, is_target=None):
-    """Binary cross-entropy of a positive and its negatives (Eq. 10).
+    def run_group(self, history, history_row, targets, inputs, training):
+        """A group's targets: what `read` gives in training, else their logits."""
+        encoded = None
+        if history is not None:
+            encoded = self.encode_history(history, training)
+        found = {}
+        for task, target in targets.items():
+            own = groups.take_rows(encoded, history_row[task]) if encoded else {}
+            target = {**target, "ids": inputs[task]}
+            found[task] = self.read(task, own, target, training)
+            if not training:
+                found[task] = self.logits(task, found[task], training)
+        return found
 
-    Args:
-        logits: `(B, C)`, the positive in column 0.
-        is_target: bool `(B,)`, false for rows that only fill up a batch; None where
-            there are none.
+    def _select(self, batch):
+        """The parts of a batch that the model reads."""
+        selected = {}
+        if reads_history(self.needs):
+            wanted = inputs_of(("history", "groups"), self.needs)
+            selected["history"] = _pick(batch["history"], wanted)
+        for task in self.tasks:
+            if task in batch:
+                wanted = inputs_of(("row", "draw"), self.needs, task)
+                selected[task] = _pick(batch[task], wanted)
+        return selected
 
-    Returns:
-        The mean over all scores of targets; 0 where there are none.
-    """
-    logits = ops.cast(logits, "float32")
-    positive, negatives = logits[:, :1], logits[:, 1:]
-    costs = ops.concatenate([ops.softplus(-positive), ops.softplus(negatives)], axis=1)
-    costs = ops.mean(costs, axis=1)
-    return weighted_average(
-        costs, ops.ones_like(costs) if is_target is None else is_target
-    )
+    def _outputs(self, task, found, inputs, rows, training):
+        logits = self.logits(task, found, training) if training else found
+        logits = ops.cast(logits, "float32")
+        values = self.main_loss(logits)
+        weights = inputs.get("is_target", None)
+        if weights is None:
+            weights = ops.ones_like(values)
+        if not training:
+            outputs = rows.restore((ops.sigmoid(logits), values, weights))
+            scores, *main = outputs
+            return {"scores": scores, "losses": {MAIN_LOSS: (tuple(main),)}}
+        losses = {MAIN_LOSS: ((values, weights),)}
+        for name, terms in self.losses(task, found, inputs).items():
+            losses[name] = (terms,) if isinstance(terms, tuple) else tuple(terms)
+        return {"losses": losses}
 
+    def _feature_encoders(self):
+        encoders = {"user": self.user_encoder, "item": self.item_encoder}
+        return {k: v for k, v in encoders.items() if v is not None and v.built}
 
-def encode_histories(batch, encode):
-    """Encodes the histories of all tasks together: fewer and larger operations.
-
-    Args:
-        batch: `{task: inputs}`. Where the inputs have "history_rows", the first
-            task's "history" has the histories of all; else each task has its own,
-            one a row.
-        encode: from the arrays of a group of histories to a structure of arrays
-            `(H, ...)`.
-
-    Returns:
-        `{task: [encoded group, …]}`, the arrays `(B, ...)` for the group's rows.
-    """
-    encoded = {task: [] for task in batch}
-    owned = [inputs["history"] for inputs in batch.values() if "history" in inputs]
-    for place, parts in enumerate(zip(*owned, strict=True)):
-        group = encode(_concatenate_rows(parts))
-        start = 0
-        for task, inputs in batch.items():
-            if "history_rows" in inputs:
-                rows = inputs["history_rows"][place]
-                own = keras.tree.map_structure(
-                    lambda x, rows=rows: ops.take(x, rows, axis=0), group
+    def _set_tables(self, tables):
+        for owner, encoder in self._feature_encoders().items():
+            if encoder.has_tables:
+                continue
+            if tables is None:
+                raise ValueError(
+                    f"{type(self).__name__} needs the feature tables of this dataset: "
+                    f"pass tables=data.tables (features of {owner}: "
+                    f"{', '.join(encoder.tables)})"
                 )
-            else:
-                rows = num_rows(inputs["history"][place])
-                own = _slice_rows(group, start, start + rows)
-                start = start + rows
-            encoded[task].append(own)
-    return encoded
+            encoder.set_tables(tables[owner])
+
+    def _require_tables(self):
+        if self._tables is TABLES_IN_FILE:  # being built
+            return
+        for owner, encoder in self._feature_encoders().items():
+            if not encoder.has_tables:
+                raise ValueError(
+                    f"{type(self).__name__} has no feature tables of {owner}: load "
+                    "its weights first, or pass tables=data.tables to the constructor"
+                )
 
 
-def num_rows(arrays):
-    """Rows of a structure of arrays that have as many."""
-    return ops.shape(keras.tree.flatten(arrays)[0])[0]
+def _chosen_tasks(cls, tasks):
+    if tasks is None:
+        return cls.tasks
+    unknown = sorted(set(tasks) - set(cls.tasks))
+    if unknown or not tasks:
+        raise ValueError(
+            f"tasks must be of {', '.join(cls.tasks)} for {cls.__name__}, "
+            f"not {', '.join(tasks) or 'none'}"
+        )
+    return tuple(task for task in cls.tasks if task in tasks)
 
 
-def split_rows(x, groups):
-    """Cuts an array `(B, ...)` into the rows of each of several groups: a list."""
-    parts, start = [], 0
-    for group in groups:
-        end = start + num_rows(group)
-        parts.append(_slice_rows(x, start, end))
-        start = end
-    return parts
+def _of_task(task, batch):
+    return {name: batch[name] for name in ("history", task) if name in batch}
 
 
-def _slice_rows(arrays, start, end):
-    return keras.tree.map_structure(lambda x: x[start:end], arrays)
+def _pick(arrays, wanted):
+    return {entry.name: arrays[entry.name] for entry in wanted if entry.name in arrays}
 
 
-def _concatenate_rows(parts):
-    if len(parts) == 1:
-        return parts[0]
-    return keras.tree.map_structure(lambda *x: ops.concatenate(x, axis=0), *parts)
-
-
-def query_item_pairs(inputs, groups, encode_queries, encode_items):
-    """Encoded (query, clicked item) pairs of a batch, for `QueryItemContrast`.
-
-    Args:
-        inputs: of a task. Where they have distinct "pairs" with counts, these are
-            encoded; else every slot of the histories is a pair or masked out.
-        groups: encoded groups, with "queries", "clicked" and "clicked_mask".
-        encode_queries: from "pairs" to their queries' embeddings `(P, D)`.
-        encode_items: from items `(P,)` to their embeddings.
-
-    Returns:
-        queries `(P, D)`, items `(P, D)`, weights `(P,)`.
-    """
-    if "pairs" in inputs:
-        pairs = inputs["pairs"]
-        return encode_queries(pairs), encode_items(pairs["items"]), pairs["counts"]
-    return clicked_pairs(
-        (group["queries"], group["clicked"], group["clicked_mask"]) for group in groups
-    )
-
-
-def pad_history(history, data_spec):
-    """Widens a group of histories to their maximum with empty slots.
-
-    Args:
-        history: the arrays of one group, trimmed to its longest history.
-        data_spec: `DataSpec`, which has the maxima.
-
-    Returns:
-        The same arrays at full width.
-    """
-    padded = {}
-    for name, x in history.items():
-        is_rec = name.startswith("rec_")
-        length = data_spec.max_rec_history if is_rec else data_spec.max_search_history
-        if x.shape[1] != length:
-            shape = ops.shape(x)
-            empty = ops.zeros((shape[0], length - shape[1], *shape[2:]), x.dtype)
-            x = ops.concatenate([x, empty], axis=1)
-            x = ops.reshape(x, (-1, length, *x.shape[2:]))
-        padded[name] = x
-    return padded
-
-
-_MODELS = {}
-
-
-def register(name):
-    """Class decorator that makes a model known as `--model=name`."""
-
-    def add(cls):
-        _MODELS[name] = keras.saving.register_keras_serializable("sar_tf")(cls)
-        return cls
-
-    return add
-
-
-def names():
-    """Names of all registered models."""
-    return sorted(_MODELS)
-
-
-def get(name):
-    """Class of the model of that name."""
-    if name not in _MODELS:
-        raise ValueError(f"no model is named {name!r}; there are {names()}")
-    return _MODELS[name]
+def _row_inputs(inputs):
+    return {name: x for name, x in inputs.items() if groups.INPUTS[name].part == "row"}

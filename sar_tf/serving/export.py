@@ -1,12 +1,19 @@
 """Writes a model as a SavedModel that ranks candidates from dense ids."""
 
+import os
+
 import keras
 import tensorflow as tf
 
 from sar_tf.files import whole_folder
+from sar_tf.models import Model
+from sar_tf.spec import axis_sizes, inputs_of
+
+# What the rows of one request share, or all have, is not asked for.
+_NOT_ASKED_FOR = ("history_row", "is_target")
 
 
-def export(model, path):
+def export(model: Model, path: str | os.PathLike) -> None:
     """Writes a SavedModel with one signature a task: rank_rec, rank_search.
 
     A signature takes what `input_signature` lists, by name, and returns "scores"
@@ -14,7 +21,7 @@ def export(model, path):
     TensorFlow to load. It appears when complete; one that is there already is replaced.
 
     Args:
-        model: A built `sar_tf.models.Model`.
+        model: The model.
         path: The folder, by TensorFlow Serving's rule named by a version number.
     """
     archive = keras.export.ExportArchive()
@@ -23,65 +30,44 @@ def export(model, path):
         archive.add_endpoint(
             f"rank_{task}",
             _ranker(model, task),
-            input_signature=[input_signature(task, model.data_spec)],
+            input_signature=[input_signature(task, model)],
         )
     with whole_folder(path, replace=True) as beside:
         archive.write_out(beside, verbose=False)
 
 
-def input_signature(task, spec):
-    """Names, shapes and types of a signature's inputs.
+def input_signature(task: str, model: Model) -> dict[str, tf.TensorSpec]:
+    """Names, shapes and types of a signature's inputs: what the model needs.
 
-    All are int32, but search_mask, which is bool. B rows, C candidates, history slots
-    N, words W and clicked items K as the model was trained with; empty slots are 0.
-
-        user (B,), candidates (B, C)
-        query (B,), query_words (B, W)      search only
-        rec_items, rec_positions (B, N)
-        search_queries, search_sources, search_mask, search_positions (B, N)
-        search_words (B, N, W), clicked_items (B, N, K)
+    `sar_tf.spec.INPUTS` tells their meanings. A row of a history is that of the same
+    row's target; its slots are as many as the model was trained with, oldest first,
+    empty ones 0 and last.
 
     Args:
         task: "rec" or "search".
-        spec: The model's `DataSpec`.
-
-    Returns:
-        {name: tf.TensorSpec}
+        model: The model.
     """
-    shapes = {"user": (), "candidates": (None,)}
-    if task == "search":
-        shapes |= {"query": (), "query_words": (spec.max_query_words,)}
-    shapes |= _history_shapes(spec)
+    sizes = axis_sizes(model.spec)
+    wanted = [
+        *inputs_of(("row",), model.needs, task),
+        *inputs_of(("history",), model.needs),
+    ]
     return {
-        name: tf.TensorSpec(
-            (None, *shape), tf.bool if name == "search_mask" else tf.int32, name
+        entry.name: tf.TensorSpec(
+            [sizes.get(axis) for axis in entry.axes], entry.dtype, entry.name
         )
-        for name, shape in shapes.items()
-    }
-
-
-def _history_shapes(spec):
-    recs, searches = spec.max_rec_history, spec.max_search_history
-    return {
-        "rec_items": (recs,),
-        "rec_positions": (recs,),
-        "search_queries": (searches,),
-        "search_words": (searches, spec.max_query_words),
-        "clicked_items": (searches, spec.max_clicked_items),
-        "search_sources": (searches,),
-        "search_mask": (searches,),
-        "search_positions": (searches,),
+        for entry in wanted
+        if entry.name not in _NOT_ASKED_FOR
     }
 
 
 def _ranker(model, task):
-    history_names = set(_history_shapes(model.data_spec))
+    of_history = [entry.name for entry in inputs_of(("history",), model.needs)]
 
     def rank(features):
-        history = {name: features[name] for name in history_names}
-        inputs = {n: v for n, v in features.items() if n not in history_names}
-        inputs["row"] = tf.range(tf.shape(features["user"])[0])
-        inputs["history"] = (history,)
-        return {"scores": model.score(task, inputs)}
+        history = {name: features[name] for name in of_history}
+        inputs = {n: x for n, x in features.items() if n not in history}
+        inputs["history_row"] = tf.range(tf.shape(features["candidates"])[0])
+        return {"scores": model.score(task, {"history": history, task: inputs})}
 
     return rank

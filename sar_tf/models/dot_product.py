@@ -1,0 +1,33 @@
+"""Models whose score is a dot product, so that the best items can be looked up."""
+
+from typing import Any
+
+from keras import ops
+
+from sar_tf.models.base import Model
+
+
+class DotProductModel(Model):
+    """A model that scores a candidate by the product of two vectors.
+
+    `logit = <vector, e(candidate)>`. A subclass implements `vector`, which does not
+    see the candidates; the candidate's vector is the item encoder's.
+    """
+
+    def vector(
+        self, task: str, encoded: Any, target: dict[str, Any], training: bool
+    ) -> Any:
+        """The vector `(B, D)` of each target; arguments as those of `read`."""
+        raise NotImplementedError(f"{type(self).__name__} has no method vector")
+
+    def read(
+        self, task: str, encoded: Any, target: dict[str, Any], training: bool
+    ) -> dict[str, Any]:
+        return {
+            "vector": self.vector(task, encoded, target, training),
+            "candidates": target["candidates"],
+        }
+
+    def logits(self, task: str, rows: dict[str, Any], training: bool) -> Any:
+        vector = ops.expand_dims(rows["vector"], -1)
+        return ops.squeeze(ops.matmul(rows["candidates"], vector), axis=-1)

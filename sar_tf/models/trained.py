@@ -1,0 +1,248 @@
+"""What makes a model an ordinary Keras model: losses, metrics, fit, predict, saving."""
+
+import contextlib
+import dataclasses
+from typing import Any
+
+import keras
+from keras import ops
+
+from sar_tf.layers import replicas
+from sar_tf.metrics.ranking import RankingMetrics
+from sar_tf.settings import Setting, argument_texts, keyword_settings
+from sar_tf.spec import check_needs, empty_batch
+
+MAIN_LOSS = "click_loss"
+TABLES_IN_FILE = "tables come from a file"
+
+
+class _Complete(type(keras.Model)):
+    """Makes a model's constructor check its arguments first and build it last."""
+
+    def __call__(cls, *args, **kwargs):
+        settings = cls.hyperparameters()
+        values = {name: setting.default for name, setting in settings.items()}
+        for name in settings.keys() & kwargs.keys():
+            values[name] = kwargs[name] = settings[name].check(kwargs[name])
+        with _dtype_policy(kwargs.get("dtype")):
+            model = super().__call__(*args, **kwargs)
+            model._complete(values)
+        return model
+
+
+@contextlib.contextmanager
+def _dtype_policy(policy):
+    """Layers that are made inside have the policy; None changes nothing."""
+    before = keras.config.dtype_policy()
+    if policy is not None:
+        keras.config.set_dtype_policy(keras.dtype_policies.get(policy))
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+class TrainedModel(keras.Model, metaclass=_Complete):
+    """Losses that are reduced in one place, ranking metrics, and Keras' own methods.
+
+    `sar_tf.models.Model` adds what the losses and scores are computed from.
+    """
+
+    @classmethod
+    def hyperparameters(cls) -> dict[str, Setting]:
+        """The keyword-only arguments of the constructor, by name."""
+        settings = {}
+        for parent in reversed(cls.__mro__):
+            if issubclass(parent, TrainedModel) and "__init__" in vars(parent):
+                texts = argument_texts(parent.__doc__)
+                settings.update(keyword_settings(parent.__init__, texts))
+        return settings
+
+    def _complete(self, hyperparameters):
+        """Builds the model; the constructor's last step."""
+        self._hyperparameters = hyperparameters
+        self.needs = check_needs(self.needs)
+        self.ranking_metrics = {t: RankingMetrics(name=t) for t in self.tasks}
+        self.loss_trackers = {
+            task: {
+                name: keras.metrics.Mean(name=f"{task}_{name}")
+                for name in (MAIN_LOSS, *self.loss_weights)
+            }
+            for task in self.tasks
+        }
+        tables, self._tables = self._tables, TABLES_IN_FILE
+        self.built = True  # else Keras traces the call once more, symbolically
+        self(empty_batch(self.spec, self.tasks, self.needs), training=True)
+        if tables is not TABLES_IN_FILE:
+            self._set_tables(tables)
+        self._tables = None
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        """Weighted sum of the losses in `y_pred`; each is tracked by name."""
+        total = 0.0
+        for task, outputs in y_pred.items():
+            for name, terms in outputs["losses"].items():
+                loss, weight = mean_of_terms(terms)
+                # The parts of all replicas, averaged, are to give the loss. A step
+                # without rows of the task has none.
+                self.loss_trackers[task][name].update_state(
+                    loss * replicas.active().number, ops.cast(weight > 0, "float32")
+                )
+                total += self._weight(task, name) * loss
+        return total
+
+    def _weight(self, task, name):
+        own = 1.0 if name == MAIN_LOSS else self.loss_weights[name]
+        return self.task_weights[task] * own
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Updates the ranking metrics where `y_pred` has scores; all results."""
+        for task, outputs in y_pred.items():
+            if "scores" in outputs:
+                ((_, is_target),) = outputs["losses"][MAIN_LOSS]
+                self.ranking_metrics[task].update_state(
+                    outputs["scores"], ops.cast(is_target, "bool")
+                )
+        return self.get_metrics_result()
+
+    def get_metrics_result(self):
+        """The mean of each loss, in evaluation of the main one, and the ranking.
+
+        "loss" is the weighted sum of all losses; "click_loss" that of the main ones,
+        which evaluation has too.
+        """
+        results, totals = {}, {MAIN_LOSS: 0.0}
+        if not self._evaluating:
+            totals = {"loss": 0.0, **totals}
+        for task, trackers in self.loss_trackers.items():
+            for name, tracker in trackers.items():
+                if name != MAIN_LOSS and self._evaluating:
+                    continue
+                results[tracker.name] = mean = tracker.result()
+                for total in totals:
+                    if total == "loss" or name == MAIN_LOSS:
+                        totals[total] += self._weight(task, name) * mean
+        if self._evaluating:
+            for metric in self.ranking_metrics.values():
+                results.update(metric.result())
+        return {**totals, **results}
+
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        *,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: bool | str = "auto",
+        **unsupported: Any,
+    ) -> None:
+        """As Keras', without losses and metrics, which the model brings along.
+
+        Args:
+            optimizer: Any Keras optimizer, or its name.
+            run_eagerly, steps_per_execution: As Keras'.
+            jit_compile: Whether XLA compiles the steps, for which the batches' shapes
+                must be static (one history group); "auto" is on JAX only.
+
+        Raises:
+            ValueError: A loss or metrics are given.
+        """
+        for name, value in unsupported.items():
+            if name == "auto_scale_loss":
+                continue
+            if value is not None:
+                raise ValueError(
+                    f"compile({name}=…) is not supported: the model has its own "
+                    "losses and metrics; override main_loss to change the loss"
+                )
+        if jit_compile == "auto":
+            jit_compile = keras.backend.backend() == "jax"
+        super().compile(
+            optimizer,
+            run_eagerly=run_eagerly,
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile,
+        )
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        if not self.compiled:
+            return None
+        return {
+            "optimizer": keras.optimizers.serialize(self.optimizer),
+            "steps_per_execution": self.steps_per_execution,
+            "jit_compile": self.jit_compile,
+        }
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        optimizer = keras.optimizers.deserialize(config["optimizer"])
+        self.compile(**{**config, "optimizer": optimizer})
+        self.optimizer.build(self.trainable_variables)
+
+    def fit(self, *args: Any, shuffle: bool = False, **kwargs: Any) -> Any:
+        """As Keras', for datasets that shuffle themselves."""
+        return super().fit(*args, shuffle=shuffle, **kwargs)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """As Keras'; its results have the ranking metrics, those of `fit` do not."""
+        self._evaluating = True
+        try:
+            return super().evaluate(*args, **kwargs)
+        finally:
+            self._evaluating = False
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Scores of all targets, in the records' order.
+
+        Args:
+            x: A batch, or a dataset of batches such as `data.test()`.
+            args, kwargs: As Keras'.
+
+        Returns:
+            `{task: (targets, C)}`.
+        """
+        scores = {}
+        for task, outputs in super().predict(x, *args, **kwargs).items():
+            ((_, is_target),) = outputs["losses"][MAIN_LOSS]
+            scores[task] = outputs["scores"][is_target.astype(bool)]
+        return scores
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "spec": dataclasses.asdict(self.spec),
+            **self._hyperparameters,
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Any = None
+    ) -> "TrainedModel":
+        """A model whose weights and feature tables are still to be loaded."""
+        return cls(**config, tables=TABLES_IN_FILE)
+
+    def get_build_config(self) -> None:
+        return None  # The constructor builds.
+
+    def build_from_config(self, config: Any) -> None:
+        pass
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        pass  # Keras cannot do it with a batch spread over workers.
+
+
+def mean_of_terms(terms):
+    """Sum of the weighted means of a loss's terms, and the sum of all weights.
+
+    With several replicas a mean is over the rows of all, and the result is this
+    replica's part of it: see `sar_tf.layers.replicas`.
+    """
+    loss, total_weight = 0.0, 0.0
+    for values, weights in terms:
+        values = ops.cast(values, "float32")
+        weights = ops.cast(weights, "float32")
+        weight = replicas.active().sum(ops.sum(weights))
+        loss += ops.sum(values * weights) / ops.maximum(weight, 1.0)
+        total_weight += weight
+    return loss, total_weight
