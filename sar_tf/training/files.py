@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -11,8 +12,12 @@ from sar_tf.files import ADVICE, WriteError, remove_partial, whole_file
 __all__ = ["WriteError", "full_disk_named", "remove_partial", "reserve", "whole_file"]
 
 
-def reserve(path, num_bytes):
+def reserve(path: str | os.PathLike, num_bytes: int) -> None:
     """Writes a file of this size, so that a full disk is noticed before writing.
+
+    Args:
+        path: The file.
+        num_bytes: Its size.
 
     Raises:
         OSError: The disk, a quota or the limit of a file's size is too small.
@@ -22,11 +27,14 @@ def reserve(path, num_bytes):
 
 
 @contextlib.contextmanager
-def full_disk_named(folder):
+def full_disk_named(folder: str | os.PathLike) -> Iterator[None]:
     """Turns TensorFlow's error of a full disk (events, SavedModel) into `WriteError`.
 
     Args:
         folder: The folder of the files.
+
+    Raises:
+        WriteError: The disk is full.
     """
     try:
         yield
