@@ -54,7 +54,7 @@ def test_seed_and_user_decide_the_draw():
 
 def test_too_few_items_is_an_error_only_where_negatives_are_needed():
     with pytest.raises(
-        UserError, match=r"99 negatives.* 100 items only 98 .*more item"
+        UserError, match=r"99 negatives.*all but 98 of the 100 items.*more items"
     ):
         draw(100, [1, 2], num_targets=1)
     assert draw(100, [1, 2], num_targets=0).shape == (0, 99)
