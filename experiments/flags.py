@@ -55,7 +55,7 @@ def _define_run():
     flags.DEFINE_float(
         "simulate_search_share",
         0.28,
-        "Of what share of searches; see pipelines/simulate.py.",
+        "Of what share of searches; see `python -m pipelines.simulate --help`.",
         lower_bound=0.01,
         upper_bound=0.99,
     )

@@ -1,14 +1,14 @@
 """What one run does: train, evaluate, export."""
 
 import dataclasses
-import tempfile
 from pathlib import Path
 
 import keras
 
 from experiments import flags
 from experiments.table import metrics_table
-from pipelines import job, kuaisar, simulate
+from pipelines import simulate
+from pipelines.common import job
 from sar_tf import models
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.dataset_info import DatasetError
@@ -149,21 +149,13 @@ def _open_dataset():
 
 
 def _simulate(dataset_dir):
-    dataset_dir.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=dataset_dir.parent) as folder:
-        logs = Path(folder) / "logs"
-        sizes = {
-            "num_users": FLAGS.simulate_users,
-            "num_items": FLAGS.simulate_items,
-            "search_share": FLAGS.simulate_search_share,
-        }
-        simulate.write_logs(logs, **sizes, seed=FLAGS.seed)
-        kuaisar.build_dataset(
-            dataset_dir,
-            input_dir=logs,
-            seed=FLAGS.seed,
-            command=f"pipelines/kuaisar.py on simulated logs, {sizes}",
-        )
+    simulate.build_dataset(
+        dataset_dir,
+        num_users=FLAGS.simulate_users,
+        num_items=FLAGS.simulate_items,
+        search_share=FLAGS.simulate_search_share,
+        seed=FLAGS.seed,
+    )
 
 
 def _pipeline(dataset, batch_size, chosen):

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from sar_tf.data.schema import SCHEMA_VERSION
+from sar_tf.files import whole_file
 
 FILE_NAME = "dataset_info.json"
 
@@ -47,10 +48,8 @@ class DatasetInfo:
 
     def save(self, dataset_dir: str | os.PathLike) -> None:
         """Writes dataset_info.json, whole or not at all."""
-        path = Path(dataset_dir) / FILE_NAME
-        beside = path.with_name(f".{FILE_NAME}.partial")
-        beside.write_text(self.to_json(), encoding="utf-8")
-        beside.replace(path)
+        with whole_file(Path(dataset_dir) / FILE_NAME) as beside:
+            beside.write_text(self.to_json(), encoding="utf-8")
 
     @classmethod
     def load(cls, dataset_dir: str | os.PathLike) -> "DatasetInfo":
@@ -63,8 +62,8 @@ class DatasetInfo:
         path = Path(dataset_dir) / FILE_NAME
         if not path.parent.is_dir():
             raise DatasetError(
-                f"{path.parent}: no such folder; make the dataset with one of the "
-                "jobs in pipelines/"
+                f"{path.parent}: no such folder; make the dataset with a job of "
+                "pipelines/, such as python -m pipelines.kuaisar"
             )
         if not path.is_file():
             raise DatasetError(

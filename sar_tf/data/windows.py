@@ -34,14 +34,10 @@ def index_sequences(flat: dict[str, tf.Tensor], max_clicked_items: int) -> Seque
     rec_before = tf.cumsum(tf.cast(is_rec, tf.int32))
     rec = _indices_where(is_rec)
     search = _indices_where(~is_rec)
-    splits = flat["clicked_items_splits"]
-    starts = tf.gather(splits, search)
-    clicked = pad_rows(
-        flat["clicked_items"],
-        starts,
-        tf.gather(splits, search + 1) - starts,
-        max_clicked_items,
+    clicked = tf.RaggedTensor.from_row_splits(
+        flat["clicked_items"], flat["clicked_items_splits"], validate=False
     )
+    clicked = tf.gather(clicked, search).to_tensor(shape=[None, max_clicked_items])
     return Sequences(
         rec_before=tf.pad(rec_before, [[1, 0]]),
         rec_behavior=_add_empty(rec),
@@ -118,16 +114,6 @@ def cut_windows(
         "search_positions": search_positions,
         "clicked_items": tf.gather(sequences.clicked_items, search_row),
     }
-
-
-def pad_rows(
-    values: tf.Tensor, starts: tf.Tensor, lengths: tf.Tensor, width: int
-) -> tf.Tensor:
-    """Rows of flat values, cut or padded with 0 to one width: [rows, width]."""
-    column = tf.range(width)
-    filled = column < lengths[:, None]
-    index = tf.where(filled, starts[:, None] + column, tf.shape(values)[0])
-    return tf.gather(_add_empty(values), index)
 
 
 def _indices_where(condition: tf.Tensor) -> tf.Tensor:

@@ -1,12 +1,11 @@
 """Writes a model as a SavedModel that ranks candidates from dense ids."""
 
 import os
-import shutil
-from pathlib import Path
 
 import keras
 import tensorflow as tf
 
+from sar_tf.files import whole_folder
 from sar_tf.models import Model
 from sar_tf.spec import axis_sizes, inputs_of
 
@@ -25,7 +24,6 @@ def export(model: Model, path: str | os.PathLike) -> None:
         model: The model.
         path: The folder, by TensorFlow Serving's rule named by a version number.
     """
-    path = Path(path)
     archive = keras.export.ExportArchive()
     archive.track(model)
     for task in model.tasks:
@@ -34,12 +32,8 @@ def export(model: Model, path: str | os.PathLike) -> None:
             _ranker(model, task),
             input_signature=[input_signature(task, model)],
         )
-    beside = path.with_name(f".partial-{path.name}")
-    shutil.rmtree(beside, ignore_errors=True)
-    archive.write_out(beside, verbose=False)
-    if path.exists():
-        shutil.rmtree(path)
-    beside.rename(path)
+    with whole_folder(path, replace=True) as beside:
+        archive.write_out(beside, verbose=False)
 
 
 def input_signature(task: str, model: Model) -> dict[str, tf.TensorSpec]:

@@ -1,0 +1,1 @@
+"""What the jobs share: flags, progress, malformed rows, vocabularies, the writer."""
