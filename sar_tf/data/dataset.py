@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,25 @@ class SequenceDataset:
             ) from error
         # Not splitlines, which also splits at characters that an id may contain.
         return text.removesuffix("\n").split("\n") if text else []
+
+    def dense_ids(self, name: str, raw_ids: Iterable[str]) -> tuple[int, ...]:
+        """The dense ids of some raw ids of a vocabulary, in ascending order.
+
+        Raises:
+            DatasetError: A raw id is not in the vocabulary.
+        """
+        wanted = {str(raw) for raw in raw_ids}
+        found = {
+            raw: dense
+            for dense, raw in enumerate(self.vocabulary(name), start=1)
+            if raw in wanted
+        }
+        unknown = sorted(wanted - found.keys())
+        if unknown:
+            raise DatasetError(
+                f"{self.dataset_dir} has no {name} {', '.join(unknown[:5])}"
+            )
+        return tuple(sorted(found.values()))
 
     def query_words(self, max_words: int) -> np.ndarray:
         """[num_queries + 1, max_words] int32, padded with 0; row 0 is empty."""

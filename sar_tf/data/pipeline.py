@@ -16,7 +16,8 @@ from sar_tf.data.batches import (
 )
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.dataset_info import DatasetError
-from sar_tf.data.schema import TASKS
+from sar_tf.data.schema import SPLITS, TASKS
+from sar_tf.data.sizes import data_spec
 from sar_tf.data.targets import (
     TargetReader,
     count_targets,
@@ -95,7 +96,7 @@ class BatchPipeline:
     def __repr__(self) -> str:
         info = self.dataset.info
         targets = ", ".join(
-            f"{task} {' + '.join(f'{info.targets[task][s]:,} {s}' for s in _SPLITS)}"
+            f"{task} {' + '.join(f'{info.targets[task][s]:,} {s}' for s in SPLITS)}"
             for task in self.tasks
         )
         return (
@@ -110,39 +111,13 @@ class BatchPipeline:
         Raises:
             DatasetError: The dataset has a feature that models cannot take.
         """
-        info = self.dataset.info
-        features = self._categorical_features()
-        has_caption = "caption" in info.features.get("item", {})
-        return DataSpec(
-            num_users=info.num_users,
-            num_items=info.num_items,
-            num_words=info.num_words,
-            num_queries=info.num_queries,
-            num_search_sources=info.num_search_sources,
+        return data_spec(
+            self.dataset,
             max_rec_history=self.max_rec_history,
             max_search_history=self.max_search_history,
             max_query_words=self._limit("max_query_words"),
             max_clicked_items=self._limit("max_clicked_items"),
-            user_features=features.get("user", {}),
-            item_features=features.get("item", {}),
-            caption_length=self._limit("max_query_words") if has_caption else 0,
         )
-
-    def _categorical_features(self) -> dict[str, dict[str, int]]:
-        categorical = {}
-        for owner, features in self.dataset.info.features.items():
-            words = sorted(n for n, f in features.items() if f["kind"] != "categorical")
-            if words not in ([], ["caption"] if owner == "item" else []):
-                raise DatasetError(
-                    f"{self.dataset.dataset_dir}: models take one feature made of "
-                    f"words, an item's caption, but a feature of {owner} is {words}"
-                )
-            categorical[owner] = {
-                name: feature["num"]
-                for name, feature in features.items()
-                if feature["kind"] == "categorical"
-            }
-        return categorical
 
     @property
     def tables(self) -> dict[str, dict[str, np.ndarray]]:
@@ -208,7 +183,7 @@ class BatchPipeline:
         """
         targets, chosen = self._targets, None
         if users is not None:
-            chosen = self._dense_users(users)
+            chosen = self.dataset.dense_ids("user", users)
             targets = self._count_targets(chosen)
         if not self._steps(split, targets):
             self._raise_no_targets(split)
@@ -259,20 +234,6 @@ class BatchPipeline:
             count_targets(self.dataset, worker, self.num_workers, users)
             for worker in range(self.num_workers)
         ]
-
-    def _dense_users(self, users: Iterable[str]) -> tuple[int, ...]:
-        wanted = {str(user) for user in users}
-        found = {
-            raw: dense
-            for dense, raw in enumerate(self.dataset.vocabulary("user"), start=1)
-            if raw in wanted
-        }
-        if len(found) < len(wanted):
-            raise DatasetError(
-                f"{self.dataset.dataset_dir} has no user "
-                f"{', '.join(sorted(wanted - found.keys())[:5])}"
-            )
-        return tuple(sorted(found.values()))
 
     def _steps(self, split: str, targets: list) -> int:
         most = max(own[task][split] for own in targets for task in self.tasks)
@@ -376,9 +337,6 @@ class BatchPipeline:
             is_distinct = self.num_groups > 1
             draws |= list_pairs(rows, self.query_words, num_items, is_distinct)
         return draws
-
-
-_SPLITS = ("train", "validation", "test")
 
 
 def _with_options(batches: tf.data.Dataset) -> tf.data.Dataset:

@@ -1,0 +1,46 @@
+"""Keras layers, one idea a file."""
+
+from sar_tf.layers.attention import (
+    MaskedAttention,
+    TransitionEncoder,
+    TransitionFusion,
+)
+from sar_tf.layers.co_attention import CoAttention
+from sar_tf.layers.contrast import QueryItemContrast, TransitionAlignment
+from sar_tf.layers.dropout import Dropout
+from sar_tf.layers.embeddings import (
+    Embedding,
+    FeatureEncoder,
+    QueryEncoder,
+    search_behavior,
+)
+from sar_tf.layers.interest_contrast import (
+    TripletInterestContrast,
+    interest_vectors,
+    split_interests,
+)
+from sar_tf.layers.masking import masked_mean, masked_softmax
+from sar_tf.layers.mmoe import MixtureOfExperts, PredictionNetwork
+from sar_tf.layers.target_attention import TargetAttention
+
+__all__ = [
+    "CoAttention",
+    "Dropout",
+    "Embedding",
+    "FeatureEncoder",
+    "MaskedAttention",
+    "MixtureOfExperts",
+    "PredictionNetwork",
+    "QueryEncoder",
+    "QueryItemContrast",
+    "TargetAttention",
+    "TransitionAlignment",
+    "TransitionEncoder",
+    "TransitionFusion",
+    "TripletInterestContrast",
+    "interest_vectors",
+    "masked_mean",
+    "masked_softmax",
+    "search_behavior",
+    "split_interests",
+]

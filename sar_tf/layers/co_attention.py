@@ -3,7 +3,7 @@
 import keras
 from keras import layers, ops
 
-from sar_tf.layers.masking import MASKED_LOGIT, softmax
+from sar_tf.layers.masking import masked_softmax
 
 
 @keras.saving.register_keras_serializable("sar_tf")
@@ -86,9 +86,3 @@ class CoAttention(layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "variant": self.variant}
-
-
-def masked_softmax(logits, mask):
-    """Softmax over the slots of `mask`, exactly 0 in the others: `(B, N)`."""
-    kept = ops.cast(mask, logits.dtype)
-    return softmax(logits + (1.0 - kept) * MASKED_LOGIT) * kept

@@ -31,3 +31,9 @@ def masked_mean(values, mask, axis):
     total = ops.sum(values * weights, axis=axis)
     count = ops.sum(weights, axis=axis)
     return total / ops.maximum(count, ops.ones_like(count))
+
+
+def masked_softmax(logits, mask):
+    """Softmax over the slots of `mask`, exactly 0 in the others: `(B, N)`."""
+    kept = ops.cast(mask, logits.dtype)
+    return softmax(logits + (1.0 - kept) * MASKED_LOGIT) * kept

@@ -222,7 +222,9 @@ class Model(TrainedModel):
             encoded = self.encode_history(history, training)
         found = {}
         for task, target in targets.items():
-            own = groups.take_rows(encoded, history_row[task]) if encoded else {}
+            own = {}
+            if history is not None:
+                own = groups.take_rows(encoded, history_row[task])
             target = {**target, "ids": inputs[task]}
             found[task] = self.read(task, own, target, training)
             if not training:
