@@ -105,6 +105,13 @@ class Setting:
             return ",".join(map(str, value))
         return str(value)
 
+    @property
+    def limits(self) -> str:
+        """What it may be, in words: its choices or its range; "" where all is said."""
+        if self.choices:
+            return "one of " + ", ".join(map(str, self.choices))
+        return str(self.range) if self.range is not None else ""
+
     def check(self, value: Any) -> Any:
         """The value in the setting's type.
 
