@@ -25,7 +25,7 @@ _ORIGINS = {
 }
 _PACKAGES = ("data", "layers", "metrics", "models", "serving", "training")
 
-__all__ = ["__version__", *_ORIGINS, *_PACKAGES]  # noqa: PLE0604
+__all__ = ["__version__", *_ORIGINS, *_PACKAGES]
 
 
 def __getattr__(name: str) -> Any:

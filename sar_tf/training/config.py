@@ -13,8 +13,8 @@ from sar_tf.settings import Range, Setting, Size, make_setting
 GROUPS = ("run", "data", "training", "devices")
 _VERSION = "sar_tf_version"
 
-_Count = Annotated[int, Range(1, 1 << 31)]
-_Positive = Annotated[float, Range(0, 1e6)]
+_Count = Annotated[int, Range(1)]
+_Positive = Annotated[float, Range(0)]
 
 
 class ConfigError(ValueError):
@@ -77,15 +77,15 @@ class RunConfig:
     max_query_words: Size | None = _setting(
         None,
         "data",
-        "Maximum number of words of a query and of a caption; None takes all.",
+        "Maximum number of words of a query and of a caption; none takes all.",
     )
     max_clicked_items: Size | None = _setting(
-        None, "data", "Maximum number of clicked items of a search; None takes all."
+        None, "data", "Maximum number of clicked items of a search; none takes all."
     )
     num_negatives: Size = _setting(
         4, "data", "Number of negatives drawn for each positive in training."
     )
-    num_sampled: Annotated[int, Range(1, 1 << 20)] = _setting(
+    num_sampled: _Count = _setting(
         1024,
         "data",
         "Number of items, and of queries, drawn in each step for the query-item loss.",
@@ -108,7 +108,7 @@ class RunConfig:
         "where validation stops improving; cosine, linear: falls to min_learning_rate "
         "over all epochs.",
     )
-    warmup_steps: Annotated[int, Range(0, 1 << 31)] = _setting(
+    warmup_steps: Annotated[int, Range(0)] = _setting(
         0,
         "training",
         "Number of steps in which the learning rate of cosine and linear first rises.",
@@ -190,7 +190,7 @@ class RunConfig:
         """The settings by name, in order: all but the model's hyperparameters.
 
         Args:
-            group: One of `GROUPS`; None takes all.
+            group: One of `GROUPS`; none takes all.
         """
         hints = typing.get_type_hints(cls, include_extras=True)
         return {
