@@ -5,29 +5,32 @@ import json
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import sar_tf
-from sar_tf.settings import Range, Setting, Size, make_setting
+from sar_tf.settings import Setting, argument_texts, make_setting
+from sar_tf.training.settings import (
+    DataSettings,
+    DeviceSettings,
+    RunSettings,
+    TrainingSettings,
+)
 
-GROUPS = ("run", "data", "training", "devices")
+GROUPS = {
+    "run": RunSettings,
+    "data": DataSettings,
+    "training": TrainingSettings,
+    "devices": DeviceSettings,
+}
 _VERSION = "sar_tf_version"
-
-_Count = Annotated[int, Range(1)]
-_Positive = Annotated[float, Range(0)]
 
 
 class ConfigError(ValueError):
     """Settings that cannot be used; says which, why and what to do, in one line."""
 
 
-def _setting(default: Any, group: str, help: str) -> Any:
-    """A field of `RunConfig` that is a setting."""
-    return dataclasses.field(default=default, metadata={"group": group, "help": help})
-
-
 @dataclasses.dataclass(frozen=True)
-class RunConfig:
+class RunConfig(DeviceSettings, TrainingSettings, DataSettings, RunSettings):
     """The settings of a run. Each field's meaning, unit and limits: `settings()`.
 
     A value of another type or out of its range raises ConfigError at once; `check`
@@ -39,143 +42,6 @@ class RunConfig:
     >>> RunConfig.from_json(config.to_json()) == config
     True
     """
-
-    model: str = _setting(
-        "unisar",
-        "run",
-        "Model to train: a registered name, or package.module:Class.",
-    )
-    dataset_dir: str | None = _setting(
-        None, "run", "Folder of the dataset, which a job of pipelines/ made."
-    )
-    init_from: str | None = _setting(
-        None,
-        "run",
-        "Run folder whose best weights training starts from, where their place in the "
-        "model and their shape are the same.",
-    )
-    seed: Annotated[int, Range(0, (1 << 32) - 1)] = _setting(
-        1, "run", "Seed of every random draw."
-    )
-
-    batch_size: _Count = _setting(
-        1024,
-        "data",
-        "Targets of the larger task in a training step, of all replicas together.",
-    )
-    evaluation_batch_size: _Count = _setting(
-        256,
-        "data",
-        "Targets of the larger task in an evaluation step, of all replicas together.",
-    )
-    max_rec_history: Size = _setting(
-        30, "data", "Maximum number of clicked recommendations in a history."
-    )
-    max_search_history: Size = _setting(
-        30, "data", "Maximum number of searches in a history."
-    )
-    max_query_words: Size | None = _setting(
-        None,
-        "data",
-        "Maximum number of words of a query and of a caption; none takes all.",
-    )
-    max_clicked_items: Size | None = _setting(
-        None, "data", "Maximum number of clicked items of a search; none takes all."
-    )
-    num_negatives: Size = _setting(
-        4, "data", "Number of negatives drawn for each positive in training."
-    )
-    num_sampled: _Count = _setting(
-        1024,
-        "data",
-        "Number of items, and of queries, drawn in each step for the query-item loss.",
-    )
-    history_groups: Annotated[int, Range(1, 64)] = _setting(
-        4,
-        "data",
-        "Number of groups of like length that a batch's histories are encoded in; "
-        "several are fastest on CPUs, 1 gives static shapes.",
-    )
-
-    epochs: _Count = _setting(100, "training", "Maximum number of epochs.")
-    learning_rate: _Positive = _setting(
-        1e-3, "training", "Learning rate of Adam; the highest one of a schedule."
-    )
-    schedule: Literal["plateau", "cosine", "linear"] = _setting(
-        "plateau",
-        "training",
-        "Course of the learning rate. plateau: constant, multiplied by plateau_factor "
-        "where validation stops improving; cosine, linear: falls to min_learning_rate "
-        "over all epochs.",
-    )
-    warmup_steps: Annotated[int, Range(0)] = _setting(
-        0,
-        "training",
-        "Number of steps in which the learning rate of cosine and linear first rises.",
-    )
-    min_learning_rate: _Positive = _setting(
-        1e-6, "training", "Lowest learning rate that a schedule goes down to."
-    )
-    plateau_factor: Annotated[float, Range(0, 1, high_open=True)] = _setting(
-        0.1, "training", "Factor of the learning rate at a plateau."
-    )
-    plateau_patience: _Count = _setting(
-        3,
-        "training",
-        "Number of epochs without a better validation NDCG@5 (mean of the tasks) that "
-        "make a plateau.",
-    )
-    early_stopping_patience: _Count = _setting(
-        5,
-        "training",
-        "Number of epochs without a better validation NDCG@5 that end training.",
-    )
-    l2: _Positive = _setting(
-        1e-5,
-        "training",
-        "Factor of a weight in its gradient; biases have no such term.",
-    )
-    embedding_optimizer: Literal["adam", "lazy_adam"] = _setting(
-        "adam",
-        "training",
-        "Optimizer of embedding tables. adam: each step moves every row, by L2 and "
-        "momentum; lazy_adam: only the rows that the step looks up.",
-    )
-    clip_norm: _Positive = _setting(
-        0.0,
-        "training",
-        "Norm that the gradients of all weights together are scaled down to; 0 never "
-        "scales.",
-    )
-    checkpoint_minutes: _Positive = _setting(
-        10.0,
-        "training",
-        "Minutes of training between two checkpoints inside an epoch; 0 saves at each "
-        "step. Each epoch ends with a checkpoint anyway.",
-    )
-
-    strategy: Literal["one_device", "mirrored", "multi_worker", "tpu"] = _setting(
-        "one_device",
-        "devices",
-        "Devices that share a step. mirrored: all GPUs of this machine; multi_worker: "
-        "the machines that the variable TF_CONFIG names; tpu: see tpu.",
-    )
-    tpu: str = _setting(
-        "",
-        "devices",
-        "Name or address of the TPU; local is the TPU of this machine.",
-    )
-    precision: Literal["float32", "bfloat16"] = _setting(
-        "float32",
-        "devices",
-        "Type of the numbers. bfloat16: of all but weights, losses and softmax.",
-    )
-    jit_compile: bool = _setting(
-        False, "devices", "Whether XLA compiles the steps; needs history_groups=1."
-    )
-    steps_per_execution: _Count = _setting(
-        1, "devices", "Number of steps that run between two callbacks."
-    )
 
     hyperparameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -192,14 +58,16 @@ class RunConfig:
         Args:
             group: One of `GROUPS`; none takes all.
         """
-        hints = typing.get_type_hints(cls, include_extras=True)
-        return {
-            field.name: make_setting(
-                field.name, hints[field.name], field.default, field.metadata["help"]
-            )
-            for field in dataclasses.fields(cls)
-            if field.metadata and group in (None, field.metadata["group"])
-        }
+        found = {}
+        for owner in GROUPS.values() if group is None else [GROUPS[group]]:
+            hints = typing.get_type_hints(owner, include_extras=True)
+            texts = argument_texts(owner.__doc__)
+            for field in dataclasses.fields(owner):
+                name = field.name
+                found[name] = make_setting(
+                    name, hints[name], field.default, texts[name]
+                )
+        return found
 
     def check(self) -> "RunConfig":
         """Checks the settings against each other and against the model.
