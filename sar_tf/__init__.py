@@ -7,7 +7,11 @@ Names are imported when they are first used: `import sar_tf` itself is quick.
 """
 
 import importlib
-from typing import Any
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sar_tf.data.pipeline import BatchPipeline
 
 __version__ = "0.1.0"
 
@@ -20,12 +24,30 @@ _ORIGINS = {
     "evaluate_run": "sar_tf.training.run",
     "export": "sar_tf.serving.export",
     "load_run": "sar_tf.training.run",
-    "open_dataset": "sar_tf.data.pipeline",
     "run": "sar_tf.training.run",
 }
 _PACKAGES = ("data", "layers", "metrics", "models", "serving", "training")
 
-__all__ = ["__version__", *_ORIGINS, *_PACKAGES]
+__all__ = ["__version__", "open_dataset", *_ORIGINS, *_PACKAGES]
+
+
+def open_dataset(dataset_dir: str | os.PathLike, **settings: Any) -> "BatchPipeline":
+    """Opens a dataset folder.
+
+    Args:
+        dataset_dir: The folder that a job of pipelines/ made.
+        settings: Of `BatchPipeline`: batch_size, max_rec_history, …
+
+    Returns:
+        A `BatchPipeline`: its batches, sizes (`spec`) and feature tables (`tables`).
+
+    Raises:
+        DatasetError: The folder is unfinished, damaged or of another version.
+    """
+    from sar_tf.data.dataset import SequenceDataset
+    from sar_tf.data.pipeline import BatchPipeline
+
+    return BatchPipeline(SequenceDataset.open(dataset_dir), **settings)
 
 
 def __getattr__(name: str) -> Any:

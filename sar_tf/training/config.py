@@ -56,7 +56,7 @@ class RunConfig(DeviceSettings, TrainingSettings, DataSettings, RunSettings):
         """The settings by name, in order: all but the model's hyperparameters.
 
         Args:
-            group: One of `GROUPS`; none takes all.
+            group: One of `GROUPS`; None takes all.
         """
         found = {}
         for owner in GROUPS.values() if group is None else [GROUPS[group]]:
@@ -184,20 +184,9 @@ def hyperparameter_settings(model: str) -> dict[str, Setting]:
     from sar_tf import models
 
     try:
-        return _as_settings(models.get(model).hyperparameters())
+        return models.get(model).hyperparameters()
     except ValueError as error:
         raise ConfigError(str(error)) from error
-
-
-def _as_settings(found: Mapping[str, Any]) -> dict[str, Setting]:
-    import inspect
-
-    return {
-        name: value
-        if isinstance(value, Setting)
-        else make_setting(name, inspect.Parameter.empty, value, "A hyperparameter.")
-        for name, value in found.items()
-    }
 
 
 def _checked(setting: Setting, value: Any) -> Any:

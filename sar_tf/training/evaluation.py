@@ -1,12 +1,13 @@
 """The rank of every target of a split, under any strategy."""
 
+import dataclasses
+
 import numpy as np
 import tensorflow as tf
 
 from sar_tf.data.records import read_blocks
 from sar_tf.data.schema import parse_records
 from sar_tf.metrics.ranking import rank_of_first
-from sar_tf.training.bridge import scores_of
 from sar_tf.training.loop import evaluation_batches
 from sar_tf.training.strategy import Workers
 
@@ -26,6 +27,9 @@ def rank_targets(model, pipeline, split):
         all of one task, then all of the next, each in the order of the records.
     """
     strategy = model.distribute_strategy
+    # Whose target it is, the model may not need to know.
+    needs = {*model.needs, "user"}
+    pipeline = dataclasses.replace(pipeline, needs=tuple(sorted(needs)))
     rank_step = _rank_step(model)
 
     @tf.function(reduce_retracing=True)
@@ -52,10 +56,13 @@ def _rank_step(model):
 
     def rank(batch):
         rows = {}
-        for task, (scores, inputs) in scores_of(model, batch).items():
-            user = inputs["user"]
-            is_target = tf.cast(inputs.get("is_target", tf.ones_like(user)), tf.int32)
-            rows[task] = tf.stack([user, rank_of_first(scores), is_target], axis=1)
+        for task, outputs in model(batch, training=False).items():
+            user = batch[task]["user"]
+            is_target = tf.cast(
+                batch[task].get("is_target", tf.ones_like(user)), tf.int32
+            )
+            ranks = rank_of_first(outputs["scores"])
+            rows[task] = tf.stack([user, ranks, is_target], axis=1)
         return rows
 
     return tf.function(rank, jit_compile=True) if model.jit_compile else rank

@@ -9,13 +9,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from sar_tf import models
 from sar_tf.data.dataset import SequenceDataset
+from sar_tf.data.pipeline import BatchPipeline
 from sar_tf.metrics.ranks import metrics_by_task
+from sar_tf.models import Model
 from sar_tf.training import checkpoint, loop, transfer
 from sar_tf.training.baselines import load_baselines
-from sar_tf.training.bridge import BatchPipeline
-from sar_tf.training.build import build_model
+from sar_tf.training.build import build_model, fit_pipeline
 from sar_tf.training.compile import compile_model
 from sar_tf.training.config import ConfigError, RunConfig
 from sar_tf.training.evaluation import rank_targets
@@ -134,9 +134,7 @@ def evaluate_run(run_dir: str | Path, **changes: Any) -> dict[str, Any]:
         return _evaluate_best(model, pipeline, folder)
 
 
-def load_run(
-    run_dir: str | Path, **changes: Any
-) -> tuple[keras.Model, "BatchPipeline"]:
+def load_run(run_dir: str | Path, **changes: Any) -> tuple[Model, BatchPipeline]:
     """Opens a run: the best epoch's model and its data, on one device.
 
     Args:
@@ -171,24 +169,21 @@ def make_pipeline(
     dataset: SequenceDataset,
     strategy: tf.distribute.Strategy | None = None,
 ) -> BatchPipeline:
-    """The `BatchPipeline` that a run's settings describe.
+    """The `BatchPipeline` that a run's settings describe, for both tasks.
 
     Args:
-        config: The settings, with all hyperparameters (see `RunConfig.check`).
+        config: The settings.
         dataset: The dataset.
         strategy: Devices that share a step; None is one device.
     """
-    tasks = config.hyperparameters.get("tasks", models.get(config.model).tasks)
-    info = dataset.info
     return BatchPipeline(
         dataset,
         batch_size=config.batch_size,
         evaluation_batch_size=config.evaluation_batch_size,
-        tasks=tuple(tasks),
         max_rec_history=config.max_rec_history,
         max_search_history=config.max_search_history,
-        max_query_words=_at_most(config.max_query_words, info.max_query_words),
-        max_clicked_items=_at_most(config.max_clicked_items, info.max_clicked_items),
+        max_query_words=config.max_query_words,
+        max_clicked_items=config.max_clicked_items,
         num_negatives=config.num_negatives,
         num_sampled=config.num_sampled,
         num_groups=config.history_groups,
@@ -198,12 +193,8 @@ def make_pipeline(
     )
 
 
-def _at_most(limit, there_are):
-    return max(1, there_are if limit is None else min(limit, there_are))
-
-
 @contextlib.contextmanager
-def _prepared(config: RunConfig) -> Iterator[tuple[keras.Model, BatchPipeline]]:
+def _prepared(config: RunConfig) -> Iterator[tuple[Model, BatchPipeline]]:
     """A model with its data, on its devices, in the precision of the config."""
     strategy = make_strategy(config.strategy, config.tpu)
     policy = keras.mixed_precision.dtype_policy()
@@ -214,6 +205,7 @@ def _prepared(config: RunConfig) -> Iterator[tuple[keras.Model, BatchPipeline]]:
         pipeline = make_pipeline(config, dataset, strategy)
         with strategy.scope():
             model = build_model(config.model, pipeline, config.hyperparameters)
+            pipeline = fit_pipeline(pipeline, model)
             compile_model(
                 model,
                 _learning_rate(config, pipeline),
