@@ -56,9 +56,10 @@ def fit(
         # The chief first, which may have to put the files in order.
         with workers.chief_first():
             state = checkpoint.load_last(run_dir.last, run_dir.previous, model)
-    progress = Progress(model.tasks, epochs, verbose if workers.is_chief else "none")
-    if state is not None:
-        progress.best = state["callbacks"]["early_stopping"]["best"]
+    best = state and state["callbacks"]["early_stopping"]["best"]
+    progress = Progress(
+        model.tasks, epochs, verbose if workers.is_chief else "none", best
+    )
     while not _is_finished(state, epochs):
         stateful = {
             "early_stopping": callbacks.EarlyStopping(patience=early_stopping_patience)

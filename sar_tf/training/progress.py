@@ -31,7 +31,7 @@ class Progress(keras.callbacks.Callback):
         tasks: The model's tasks.
         epochs: Epochs that the run has at most.
         verbose: "epochs"; "all" prints every number of an epoch; "none" prints nothing.
-        best: The best mean NDCG@5 before, of a run that is resumed.
+        best: The best mean NDCG@5 before, of a run that is resumed; None without one.
         stream: Where to print; None is standard output.
 
     Attributes:
@@ -43,7 +43,7 @@ class Progress(keras.callbacks.Callback):
         tasks: Sequence[str],
         epochs: int,
         verbose: str = "epochs",
-        best: float = -math.inf,
+        best: float | None = None,
         stream: TextIO | None = None,
     ) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Progress(keras.callbacks.Callback):
             )
         self.epochs = epochs
         self.verbose = verbose
-        self.best = best
+        self.best = -math.inf if best is None else best
         self.stream = stream or sys.stdout
         self.start_step = 0
         # Name in the logs -> heading of the column.
