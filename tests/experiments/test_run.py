@@ -94,8 +94,8 @@ def test_what_is_printed(unisar):
 
 
 def test_errors_leave_the_process_without_a_traceback(run_process):
-    process = run_process("--run_dir=none", "--dataset_dir=none")
+    process = run_process("--run_dir=none", "--dataset_dir=nowhere")
     assert process.returncode == 1
     assert process.stdout == ""
-    assert re.match(r"run\.py: \S+none: no such folder; ", process.stderr)
+    assert re.match(r"run\.py: \S+nowhere: no such folder; ", process.stderr)
     assert len(process.stderr.splitlines()) == 1
