@@ -1,10 +1,9 @@
 """The simulated dataset of the quickstart."""
 
-import tempfile
 import time
 from pathlib import Path
 
-from pipelines import kuaisar, simulate
+from pipelines import simulate
 
 _SIZES = {"num_users": 500, "num_items": 600, "search_share": 0.5}
 _SECONDS = 600  # That another worker may take to make it.
@@ -25,23 +24,10 @@ def make_where_missing(folder: str, seed: int, is_first_worker: bool) -> None:
     if path.exists():
         return
     if is_first_worker:
-        _make(path, seed)
+        simulate.build_dataset(path, **_SIZES, seed=seed)
         return
     for _ in range(_SECONDS):
         if path.exists():
             return
         time.sleep(1)
     raise TimeoutError(f"{path} does not appear: the first worker should make it")
-
-
-def _make(path, seed):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        logs = Path(folder) / "logs"
-        simulate.write_logs(logs, **_SIZES, seed=seed)
-        kuaisar.build_dataset(
-            path,
-            input_dir=logs,
-            seed=seed,
-            command=f"pipelines/kuaisar.py on simulated logs, {_SIZES}",
-        )

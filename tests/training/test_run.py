@@ -113,7 +113,7 @@ def test_a_run_opens_in_another_process(finished, repository):
 def test_evaluate_again(finished):
     folder, metrics, _ = finished
     (folder / "metrics.json").unlink()
-    assert sar_tf.evaluate_run(folder, evaluation_batch_size=100) == metrics
+    assert sar_tf.evaluate_run(folder, history_groups=1) == metrics
     assert json.loads((folder / "metrics.json").read_text()) == metrics
 
 
@@ -129,7 +129,6 @@ def test_a_run_starts_from_another(finished, config, tmp_path, capsys):
     assert losses.losses[0] < finished[2].losses[0]
     text = capsys.readouterr().out
     assert "item_encoder (" in text and "prediction (" in text
-    assert all(len(line) <= 88 for line in text.splitlines())
 
 
 def test_folders_that_are_refused(finished, config, tmp_path):
