@@ -44,13 +44,17 @@ class Range:
         ends = []
         if self.low != -math.inf:
             ends.append(
-                f"above {self.low:g}" if self.low_open else f"at least {self.low:g}"
+                ("above " if self.low_open else "at least ") + _number(self.low)
             )
         if self.high != math.inf:
             ends.append(
-                f"below {self.high:g}" if self.high_open else f"at most {self.high:g}"
+                ("below " if self.high_open else "at most ") + _number(self.high)
             )
         return " and ".join(ends) or "finite"
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else str(value)
 
 
 # The largest sizes are far above what a machine holds; they catch slips of the pen
@@ -103,7 +107,16 @@ class Setting:
         """The text that `parse` makes the value of."""
         if isinstance(value, list | tuple):
             return ",".join(map(str, value))
+        if value is None or isinstance(value, bool):
+            return str(value).lower()
         return str(value)
+
+    @property
+    def limits(self) -> str:
+        """What it may be, in words: its choices or its range; "" where all is said."""
+        if self.choices:
+            return "one of " + ", ".join(map(str, self.choices))
+        return str(self.range) if self.range is not None else ""
 
     def check(self, value: Any) -> Any:
         """The value in the setting's type.

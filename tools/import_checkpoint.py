@@ -61,7 +61,6 @@ def import_checkpoint(*, model, checkpoint, dataset_dir, run_dir, num_heads=None
         DatasetError: The dataset cannot be used.
         RunDirectoryError: The run folder holds something.
     """
-    from sar_tf import models
     from sar_tf.data.dataset import SequenceDataset
     from sar_tf.data.pipeline import BatchPipeline
     from sar_tf.interop import projects
@@ -70,6 +69,7 @@ def import_checkpoint(*, model, checkpoint, dataset_dir, run_dir, num_heads=None
     from sar_tf.training import build
     from sar_tf.training import checkpoint as checkpoints
     from sar_tf.training.compile import compile_model
+    from sar_tf.training.config import RunConfig
     from sar_tf.training.run_directory import RunDirectory
 
     run = RunDirectory(run_dir)
@@ -82,7 +82,7 @@ def import_checkpoint(*, model, checkpoint, dataset_dir, run_dir, num_heads=None
         )
     dataset = SequenceDataset.open(Path(dataset_dir).resolve())
     lengths = project.checkpoint.history_lengths(state)
-    pipeline = BatchPipeline(dataset, tasks=models.get(model).tasks, **lengths)
+    pipeline = BatchPipeline(dataset, **lengths)
     features = {
         kind: [name for name, feature in named.items() if feature["kind"] != "words"]
         for kind, named in dataset.info.features.items()
@@ -98,19 +98,15 @@ def import_checkpoint(*, model, checkpoint, dataset_dir, run_dir, num_heads=None
     # The optimizer's state, which checkpoints have, begins with zeros.
     compile_model(built, learning_rate=1e-3, l2=0.0)
     built.optimizer.build(built.trainable_variables)
-    run.start(_flags(model, dataset.dataset_dir, lengths, hyperparameters))
+    config = RunConfig(
+        model=model,
+        dataset_dir=str(dataset.dataset_dir),
+        hyperparameters=hyperparameters,
+        **lengths,
+    )
+    run.start(config.check())
     checkpoints.save(run.best, built, {"epoch": 0, "step": 0})
     print(f"{model}: {built.count_params():,} weights of {checkpoint} in {run.path}")
-
-
-def _flags(model, dataset_dir, lengths, hyperparameters):
-    """The run's flags.txt; what is not in it has its default."""
-    values = {"model": model, "dataset_dir": dataset_dir, **lengths, **hyperparameters}
-    lines = []
-    for name, value in values.items():
-        text = ",".join(map(str, value)) if isinstance(value, tuple) else value
-        lines.append(f"--{name}={text}\n")
-    return "".join(lines)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,23 @@
 import keras
 from keras import ops
 
-CUTOFFS = (1, 5, 10, 20, 50)
+from sar_tf.metrics.ranks import CUTOFFS
+
+
+def rank_of_first(scores):
+    """The rank of each row's first candidate: 1 + those not scored below it.
+
+    Args:
+        scores: `(B, C)`, the positive candidate's score first.
+
+    Returns:
+        int32 `(B,)`. A tie counts against the positive, and so does a NaN.
+    """
+    scores = ops.convert_to_tensor(scores)
+    # Those behind are counted, not those at or above the positive: in a graph,
+    # TensorFlow makes `>=` of `not <`, and NaN would count for the model.
+    behind = ops.cast(ops.less(scores, scores[:, :1]), "int32")
+    return ops.shape(scores)[1] - ops.sum(behind, axis=-1)
 
 
 # keras_rs.metrics has the same measures, but it sorts and leaves ties to the sort or
@@ -53,11 +69,7 @@ class RankingMetrics(keras.metrics.Metric):
             scores: [B, C], the positive candidate's score first.
             is_target: bool [B], the rows that count; None is all.
         """
-        scores = ops.convert_to_tensor(scores)
-        # Those behind are counted, not those at or above the positive: in a graph,
-        # TensorFlow makes `>=` of `not <`, and NaN would count for the model.
-        behind = ops.cast(ops.less(scores, scores[:, :1]), "int32")
-        rank = ops.shape(scores)[1] - ops.sum(behind, axis=-1)
+        rank = rank_of_first(scores)
         counted = ops.ones_like(rank)
         if is_target is not None:
             counted = ops.cast(is_target, "int32")

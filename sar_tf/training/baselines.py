@@ -1,51 +1,86 @@
-"""Rankers without a model: what a trained one has to beat."""
+"""Rankers without a model, counted once a dataset: what a trained one has to beat."""
+
+import contextlib
+import json
+from pathlib import Path
 
 import numpy as np
 
-from sar_tf.metrics.ranking import RankingMetrics
+from sar_tf.data.dataset import SequenceDataset
+from sar_tf.data.records import read_blocks
+from sar_tf.data.schema import SPLITS, TASKS, parse_records
+from sar_tf.metrics.ranks import metrics_of_ranks, rank_of_first
+from sar_tf.training.files import WriteError, whole_file
+
+FILE_NAME = "baselines.json"
+RANKERS = ("most_popular", "random")
+_SEED = 0  # Every run is compared with the same random ranker.
+_FIELDS = ("target_task", "target_split", "target_item", "candidates")
+_EVALUATED = ("validation", "test")
 
 
-def evaluate_baselines(batches, popularity, seed):
-    """Scores a random and a most-popular ranker on the candidates of a split.
+def load_baselines(dataset: SequenceDataset) -> dict[str, dict[str, dict]]:
+    """The metrics of a most popular and a random ranker, from baselines.json.
+
+    Counts them where the dataset folder has no such file, or one of other records,
+    and keeps them there. A folder that cannot be written is no error.
 
     Args:
-        batches: What `BatchPipeline.evaluate` gives.
-        popularity: {task: [num_items + 1] training targets of each item}.
-        seed: Of the random scores.
+        dataset: Its stored candidates are ranked.
 
     Returns:
-        {"random": {task: {"HR@1": …}}, "most_popular": …}
+        {"most_popular": {split: {task: {"HR@1": value, …}}}, "random": …} of the
+        splits validation and test.
     """
-    rng = np.random.default_rng(seed)
-    metrics = {"random": {}, "most_popular": {}}
-    for batch in batches.as_numpy_iterator():
-        for task, inputs in batch.items():
-            candidates = inputs["candidates"]
-            scores = {
-                "random": rng.random(candidates.shape),
-                "most_popular": popularity[task][candidates],
-            }
-            for ranker, values in scores.items():
-                metrics[ranker].setdefault(task, RankingMetrics(name=task))
-                metrics[ranker][task].update_state(values, inputs.get("is_target"))
+    path = dataset.dataset_dir / FILE_NAME
+    shards = [shard["sha256"] for shard in dataset.info.shards]
+    kept = _read(path)
+    if kept is not None and kept.pop("shards", None) == shards:
+        return kept
+    baselines = count_baselines(dataset)
+    text = json.dumps({"shards": shards, **baselines}, indent=2) + "\n"
+    with contextlib.suppress(WriteError), whole_file(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+    return baselines
+
+
+def count_baselines(dataset: SequenceDataset) -> dict[str, dict[str, dict]]:
+    """What `load_baselines` returns, counted from the records."""
+    popularity = dataset.popularity()
+    rng = np.random.default_rng(_SEED)
+    ranks: dict[tuple, list] = {}
+    for serialized in read_blocks(dataset, None):
+        block = {
+            name: column.numpy()
+            for name, column in parse_records(serialized, _FIELDS).items()
+        }
+        evaluated = block["target_split"] > 0
+        stored = block["candidates"].reshape(-1, dataset.info.num_candidates)
+        positives = block["target_item"][evaluated, None]
+        candidates = np.concatenate([positives, stored], axis=1)
+        random_ranks = rank_of_first(rng.random(candidates.shape))
+        for task, split in ((t, s) for t in TASKS for s in _EVALUATED):
+            rows = block["target_task"][evaluated] == TASKS[task]
+            rows &= block["target_split"][evaluated] == SPLITS[split]
+            popular = rank_of_first(popularity[task][candidates[rows]])
+            ranks.setdefault(("most_popular", split, task), []).append(popular)
+            ranks.setdefault(("random", split, task), []).append(random_ranks[rows])
     return {
-        ranker: split_by_task(
-            {
-                name: float(value)
-                for metric in by_task.values()
-                for name, value in metric.result().items()
-            },
-            by_task,
-        )
-        for ranker, by_task in metrics.items()
+        ranker: {
+            split: {
+                task: metrics_of_ranks(np.concatenate(ranks[ranker, split, task]))
+                for task in TASKS
+            }
+            for split in _EVALUATED
+        }
+        for ranker in RANKERS
     }
 
 
-def split_by_task(logs, tasks):
-    """{"rec_HR@1": x, …} -> {"rec": {"HR@1": x, …}, …}, ranking metrics only."""
-    results = {task: {} for task in tasks}
-    for name, value in logs.items():
-        task, _, metric = name.partition("_")
-        if task in results and (metric == "MRR" or "@" in metric):
-            results[task][metric] = value
-    return results
+def _read(path: Path) -> dict | None:
+    """The content of baselines.json; None where it is missing or damaged."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None

@@ -1,6 +1,7 @@
 """What happens in `fit` at the end of each step and each epoch."""
 
 import csv
+import dataclasses
 import itertools
 import math
 import time
@@ -13,6 +14,7 @@ from sar_tf.training import checkpoint
 from sar_tf.training.files import whole_file
 
 MONITOR = "val_NDCG@5"
+_ASK_EVERY = 20  # Steps after which workers ask each other whether a checkpoint is due.
 
 
 class TrainingError(RuntimeError):
@@ -66,6 +68,14 @@ class EarlyStopping(_Watching, keras.callbacks.EarlyStopping):
         return {**super().get_state(), "stopped": bool(self.model.stop_training)}
 
 
+class LearningRate(keras.callbacks.Callback):
+    """Adds "learning_rate", that of the next step, to the logs of an epoch."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        rate = self.model.optimizer.learning_rate
+        logs["learning_rate"] = float(keras.ops.convert_to_numpy(rate))
+
+
 class HistoryCsv(keras.callbacks.Callback):
     """Writes every epoch's logs into history.csv, whole or not at all.
 
@@ -101,17 +111,19 @@ class HistoryCsv(keras.callbacks.Callback):
 class FiniteSteps(keras.callbacks.Callback):
     """Stops at the first step whose loss is not finite, and keeps its batch.
 
+    The loss is that of all replicas and workers, so all see it at the same step. Each
+    worker writes its share of the batch.
+
     Comes before `Checkpoints`, which lets it look at the weights before they are
     saved: they can cease to be finite in a step whose loss was finite.
 
     Looking at every step's loss costs nothing more: `fit` already waits for it, for
-    its progress bar and for TensorBoard.
+    its progress and for TensorBoard.
 
     Args:
-        pipeline: The `BatchPipeline` of the training batches, which makes the batch
-            again.
+        pipeline: The `BatchPipeline`, which makes the batch again.
         run_dir: `RunDirectory`, which names the file it is written to.
-        workers: `Workers`, of which the chief writes it.
+        workers: `Workers`, which tells this worker's share of the records.
         start_step: Steps that the first epoch had behind it.
 
     Attributes:
@@ -146,25 +158,31 @@ class FiniteSteps(keras.callbacks.Callback):
 
     def _stop(self, what):
         last = self.run_dir.last
-        where = (
-            f"; its batch is in {self._write_batch()}" if self.workers.is_chief else ""
-        )
         kept = f", {last} is from before it" if last.is_file() else ""
         raise TrainingError(
-            f"step {self.step} of epoch {self.epoch + 1}: {what}{where}{kept}; "
-            "try a lower --learning_rate in another --run_dir"
+            f"step {self.step} of epoch {self.epoch + 1}: {what}; its batch is in "
+            f"{self._write_batch()}{kept}; try a lower --learning_rate in "
+            "another --run_dir"
         )
 
     def _write_batch(self):
-        batches = self.pipeline.train(self.epoch, self.step - 1).as_numpy_iterator()
+        try:
+            return self._write_share()
+        finally:
+            # A worker that ends takes the others with it.
+            self.workers.wait()
+
+    def _write_share(self):
+        pipeline = dataclasses.replace(self.pipeline, worker=self.workers.index)
+        batches = pipeline.train_from(self.epoch, self.step - 1).as_numpy_iterator()
         # Each of this process' replicas has an element of the dataset.
-        elements = list(itertools.islice(batches, self.pipeline.replicas_of_worker))
+        elements = list(itertools.islice(batches, pipeline.replicas_of_worker))
         batch = elements if len(elements) > 1 else elements[0]
         arrays = {
             "/".join(map(str, path)): array
             for path, array in keras.tree.flatten_with_path(batch)
         }
-        path = self.run_dir.broken_batch
+        path = self.run_dir.broken_batch(self.workers.index)
         with whole_file(path) as beside, open(beside, "wb") as file:
             np.savez(file, **arrays)
         return path
@@ -174,8 +192,8 @@ class Checkpoints(keras.callbacks.Callback):
     """Writes last.weights.h5 every so often and best.weights.h5 at the best epoch.
 
     The last checkpoint is that of an epoch's end, or of a step inside it: after so
-    many minutes, and before the last step, so that breaking off in a validation costs
-    no more than that step. The last but one is kept as previous.weights.h5.
+    many minutes, and before the last step, so that an interruption during validation
+    loses only that step. The last but one is kept as previous.weights.h5.
 
     It comes after the callbacks whose states it saves, and restores them when training
     begins, after they have reset themselves.
@@ -217,6 +235,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.saved_at = time.monotonic()
+        self.steps_to_ask = _ASK_EVERY
         if self.state is not None:
             for name, callback in self.stateful.items():
                 callback.set_state(self.state["callbacks"][name])
@@ -231,10 +250,7 @@ class Checkpoints(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         remaining = self.steps_per_epoch - self.finite_steps.step
         is_last_but_one = 0 < remaining <= self.model.steps_per_execution
-        is_due = time.monotonic() - self.saved_at >= 60 * self.minutes
-        # Workers' clocks differ, and all must save at the same step: the means of the
-        # metrics are of all.
-        if is_last_but_one or (remaining and self.workers.any(is_due)):
+        if is_last_but_one or (remaining and self._is_due()):
             metrics = [v.numpy().tolist() for v in self.model.metrics_variables]
             self._save(
                 {
@@ -243,6 +259,21 @@ class Checkpoints(keras.callbacks.Callback):
                     "metrics": metrics,
                 }
             )
+
+    def _is_due(self):
+        """Whether the time is up; the same in all workers at the same step."""
+        if not self.minutes:
+            return True
+        is_due = time.monotonic() - self.saved_at >= 60 * self.minutes
+        if not self.workers.are_many:
+            return is_due
+        # Workers' clocks differ, and all must save at the same step: the means of the
+        # metrics are of all. To ask is a collective, too dear for each step.
+        self.steps_to_ask -= self.model.steps_per_execution
+        if self.steps_to_ask > 0:
+            return False
+        self.steps_to_ask = _ASK_EVERY
+        return self.workers.any(is_due)
 
     def on_epoch_end(self, epoch, logs=None):
         is_best = self.early_stopping.best_epoch == epoch

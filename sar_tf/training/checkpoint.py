@@ -2,15 +2,17 @@
 
 import hashlib
 import json
+import logging
 import math
 from pathlib import Path
 
 import h5py
 import keras
 import numpy as np
-from absl import logging
 
 from sar_tf.training.files import reserve, whole_file
+
+_LOG = logging.getLogger(__name__)
 
 _STATE = "training_state"
 _RANDOM_STATES = "random_states"
@@ -154,7 +156,7 @@ def load_last(last, previous, model):
             damages.append(error.damage)
             continue
         if damages:
-            logging.warning("%s; going on from %s, the one before it", *damages, path)
+            _LOG.warning("%s; going on from %s, the one before it", *damages, path)
         if path != Path(last):
             path.replace(last)
         return state
@@ -188,7 +190,7 @@ def _checksum(file):
 
 
 def _num_bytes(model):
-    """At most so many bytes does a checkpoint have."""
+    """Upper bound of a checkpoint's size in bytes."""
     variables = [*model.variables, *model.optimizer.variables]
     arrays = sum(
         math.prod(variable.shape) * np.dtype(variable.dtype).itemsize

@@ -19,7 +19,8 @@ def compile_model(
 
     Args:
         model: A built model.
-        learning_rate, l2: As `AdamL2`.
+        learning_rate: A number, or a `keras.optimizers.schedules` schedule.
+        l2: As `AdamL2`.
         embedding_optimizer: "adam" moves every row of an embedding table in each step,
             "lazy_adam" those that the step looks up; see `LazyAdamL2`.
         clip_norm: Norm of all gradients together that larger ones are scaled down to;

@@ -2,15 +2,14 @@
 
 import sys
 
-import keras
 import tensorflow as tf
 
 
 class Executor:
     """What `fit` or `evaluate` calls for one or more steps, under any strategy.
 
-    Keras' own cannot reduce its results over several workers. And it runs on into the
-    next epoch where --steps_per_execution does not divide the steps.
+    Keras' own function cannot reduce its results over several workers, and it runs on
+    into the next epoch where --steps_per_execution does not divide the steps.
 
     Args:
         model: A compiled model.
@@ -19,8 +18,8 @@ class Executor:
 
     def __init__(self, model, step):
         self._model = model
+        self._strategy = model.distribute_strategy
         self.begin(sys.maxsize)
-        strategy = model.distribute_strategy
 
         def run_step(batch):
             step(batch)
@@ -31,23 +30,47 @@ class Executor:
         @tf.function(reduce_retracing=True)
         def execute(iterator, steps):
             if model.steps_per_execution == 1:
-                strategy.run(run_step, args=(next(iterator),))
+                self._strategy.run(run_step, args=(next(iterator),))
             else:
                 for _ in tf.range(steps):
-                    strategy.run(run_step, args=(next(iterator),))
-            # For the progress bar, this replica's results will do.
-            return keras.tree.map_structure(
-                lambda x: strategy.experimental_local_results(x)[0],
-                strategy.run(model.get_metrics_result),
-            )
+                    self._strategy.run(run_step, args=(next(iterator),))
+            return self._results()
+
+        @tf.function(reduce_retracing=True)
+        def execute_batch(batch):
+            self._strategy.run(run_step, args=(batch,))
+            return self._results()
 
         self._execute = execute
+        self._execute_batch = execute_batch
 
     def begin(self, steps):
         """Tells after how many steps the next epoch or split begins."""
         self._steps, self._done = steps, 0
 
     def __call__(self, iterator):
+        if not isinstance(
+            iterator, tf.data.Iterator | tf.distribute.DistributedIterator
+        ):
+            # `train_on_batch` and `test_on_batch` give a generator of one batch.
+            return self._execute_batch(next(iter(iterator)))
         steps = min(self._model.steps_per_execution, self._steps - self._done)
         self._done = (self._done + steps) % self._steps
         return self._execute(iterator, tf.constant(steps))
+
+    def _results(self):
+        """The mean over replicas of each result, by one collective for all of them.
+
+        Every replica sees a value that is not finite, whichever replica it is from.
+        A mean of ranking metrics is not exact; Keras reads the exact ones at the end.
+        """
+        results = self._strategy.run(self._model.get_metrics_result)
+        if self._strategy.num_replicas_in_sync == 1:
+            return results
+        names = list(results)
+        stacked = self._strategy.run(
+            lambda values: tf.stack([tf.cast(x, tf.float32) for x in values]),
+            args=([results[name] for name in names],),
+        )
+        means = self._strategy.reduce(tf.distribute.ReduceOp.MEAN, stacked, axis=None)
+        return dict(zip(names, tf.unstack(means, len(names)), strict=True))

@@ -1,8 +1,13 @@
 """The folder of one run: everything needed to know, repeat and use it."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from sar_tf.training.config import RunConfig
 from sar_tf.training.files import remove_partial, whole_file
 
 
@@ -13,9 +18,11 @@ class RunDirectoryError(ValueError):
 class RunDirectory:
     """Names and checks the files of a run.
 
-        flags.txt               a flagfile that reproduces the run
+        config.json             the settings: what resuming, evaluation and export read
+        flags.txt               a flagfile that repeats the run, of experiments/run.py
         history.csv             the logs of every epoch
         metrics.json            the best epoch's metrics on validation and test
+        ranks/                  validation.npz, test.npz: the rank of every target
         checkpoints/            best.weights.h5, last.weights.h5, and the one before
                                 the last: previous.weights.h5
         broken_batch.npz        where there is one: the batch that ended the run
@@ -26,20 +33,25 @@ class RunDirectory:
         path: The folder.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: Any) -> None:
         self.path = Path(path)
+        self.config = self.path / "config.json"
         self.flags = self.path / "flags.txt"
         self.history = self.path / "history.csv"
         self.metrics = self.path / "metrics.json"
+        self.ranks = self.path / "ranks"
         self.checkpoints = self.path / "checkpoints"
         self.best = self.checkpoints / "best.weights.h5"
         self.last = self.checkpoints / "last.weights.h5"
         self.previous = self.checkpoints / "previous.weights.h5"
-        self.broken_batch = self.path / "broken_batch.npz"
         self.events = self.path / "events"
         self.saved_model = self.path / "saved_model" / "1"
 
-    def require_free(self):
+    def broken_batch(self, worker: int = 0) -> Path:
+        """The file of a worker's share of the batch that ended the run."""
+        return self.path / f"broken_batch{f'.{worker}' if worker else ''}.npz"
+
+    def require_free(self) -> None:
         """Raises RunDirectoryError where the folder already holds anything."""
         if self.path.is_file():
             raise RunDirectoryError(f"--run_dir={self.path} is a file; name a folder")
@@ -49,26 +61,49 @@ class RunDirectory:
                 "--resume, or name another folder"
             )
 
-    def require_run(self):
-        """Raises RunDirectoryError where no run was started in the folder."""
-        if not self.flags.is_file():
-            raise RunDirectoryError(
-                f"--run_dir={self.path} holds no run ({self.flags.name} is missing); "
-                "train one first, with --mode=train"
-            )
+    def load_config(self) -> RunConfig:
+        """The settings that the run was started with.
 
-    def start(self, flags_text):
-        """Makes the folder and keeps the flags of the run in it."""
+        Raises:
+            RunDirectoryError: No run was started in the folder, or by a version that
+                wrote no config.json.
+            ConfigError: config.json is damaged or of a version with other settings.
+        """
+        if self.config.is_file():
+            return RunConfig.load(self.config)
+        if self.flags.is_file():
+            raise RunDirectoryError(
+                f"--run_dir={self.path} holds a run of an older version of sar_tf, "
+                f"which wrote no {self.config.name}; use that version, or train again "
+                "in another folder"
+            )
+        raise RunDirectoryError(
+            f"--run_dir={self.path} holds no run ({self.config.name} is missing); "
+            "train one first, with --mode=train"
+        )
+
+    def start(self, config: RunConfig) -> None:
+        """Makes the folder and keeps the settings of the run in it."""
         self.checkpoints.mkdir(parents=True, exist_ok=True)
         remove_partial(self.path)
         remove_partial(self.checkpoints)
-        _write(self.flags, flags_text)
+        self.write(self.config, config.to_json())
 
-    def write_metrics(self, metrics):
+    def write(self, path: Path, text: str) -> None:
+        """Writes a text file of the run, whole or not at all."""
+        with whole_file(path) as beside:
+            beside.write_text(text, encoding="utf-8")
+
+    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Writes metrics.json."""
-        _write(self.metrics, json.dumps(metrics, indent=2) + "\n")
+        self.write(self.metrics, json.dumps(metrics, indent=2) + "\n")
 
-
-def _write(path, text):
-    with whole_file(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+    def write_ranks(self, split: str, ranks: Mapping[str, np.ndarray]) -> None:
+        """Writes ranks/<split>.npz."""
+        self.ranks.mkdir(exist_ok=True)
+        remove_partial(self.ranks)
+        with (
+            whole_file(self.ranks / f"{split}.npz") as beside,
+            open(beside, "wb") as file,
+        ):
+            np.savez_compressed(file, **ranks)

@@ -13,9 +13,9 @@ class StrategyError(ValueError):
 
 
 def make_strategy(name, tpu=""):
-    """Makes a strategy, and the losses of this process ready for its replicas.
+    """Makes a strategy.
 
-    It is to be called before TensorFlow does anything else: workers must meet first.
+    Call it before TensorFlow does anything else: workers must meet first.
 
     Args:
         name: "one_device", "mirrored" (all GPUs, or all logical CPUs, of this
@@ -43,11 +43,7 @@ def make_strategy(name, tpu=""):
         strategy = tf.distribute.TPUStrategy(_connect_to_tpu(tpu))
     else:
         strategy = tf.distribute.get_strategy()
-    replicas.use(_Replicas() if strategy.num_replicas_in_sync > 1 else _ONE_REPLICA)
     return strategy
-
-
-_ONE_REPLICA = replicas.Replicas()
 
 
 def _connect_to_tpu(tpu):
@@ -64,30 +60,40 @@ def _connect_to_tpu(tpu):
 
 
 class _Replicas(replicas.Replicas):
-    """The replicas of the current strategy; outside of a replica, one alone."""
+    """The replicas of the strategy whose replica runs; one alone outside of them."""
 
     @property
     def number(self):
-        context = tf.distribute.get_replica_context()
+        context = _shared_context()
         return context.num_replicas_in_sync if context else 1
 
     def sum(self, x):
-        context = tf.distribute.get_replica_context()
-        if context is None:  # where the model is built
-            return x
-        return context.all_reduce(tf.distribute.ReduceOp.SUM, x)
+        context = _shared_context()
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, x) if context else x
 
     def gather(self, x):
-        context = tf.distribute.get_replica_context()
+        context = _shared_context()
         return context.all_gather(x, axis=0) if context else x
 
     def first_row(self, x):
-        context = tf.distribute.get_replica_context()
+        context = _shared_context()
         if context is None:
             return 0
         sizes = context.all_gather(tf.shape(x)[:1], axis=0)
         before = tf.range(self.number) < context.replica_id_in_sync_group
         return tf.reduce_sum(tf.where(before, sizes, 0))
+
+
+def _shared_context():
+    """The context of a replica that is not alone; None where a model is built."""
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return None
+    return context
+
+
+# It asks TensorFlow for the current strategy, so it is right for every strategy.
+replicas.use(_Replicas())
 
 
 def num_workers(strategy):
@@ -100,6 +106,13 @@ def num_workers(strategy):
             spec.num_tasks(job) for job in ("chief", "worker") if job in spec.jobs
         )
     return 1
+
+
+def _worker_index(strategy):
+    resolver = strategy.cluster_resolver
+    jobs = resolver.cluster_spec().jobs
+    is_after_chief = "chief" in jobs and resolver.task_type == "worker"
+    return resolver.task_id + is_after_chief
 
 
 def distribute(strategy, make_dataset):
@@ -121,20 +134,38 @@ class Workers:
         strategy: A `tf.distribute.Strategy`.
 
     Attributes:
+        are_many: Whether there is more than this process.
+        index: This process' place among all; it reads this share of the records.
         is_chief: Whether this is the only or the first process.
     """
 
     def __init__(self, strategy):
         self._strategy = strategy
-        self._are_many = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
-        self.is_chief = not self._are_many or strategy.extended._is_chief
+        self.are_many = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        self.is_chief = not self.are_many or strategy.extended._is_chief
+        self.index = _worker_index(strategy) if self.are_many else 0
 
     def any(self, flag):
         """Whether `flag` holds in any process; all must ask at the same point."""
-        if not self._are_many:
+        if not self.are_many:
             return flag
         flags = self._strategy.run(lambda: tf.constant(float(flag)))
         return bool(self._strategy.reduce(tf.distribute.ReduceOp.SUM, flags, axis=None))
+
+    def gather(self, array):
+        """The rows of NumPy arrays of all processes, in their order: `(rows, ...)`."""
+        if not self.are_many:
+            return array
+        replicas_of_worker = self._strategy.num_replicas_in_sync // num_workers(
+            self._strategy
+        )
+
+        def own_rows(context):
+            is_first = context.replica_id_in_sync_group % replicas_of_worker == 0
+            return tf.constant(array if is_first else array[:0])
+
+        own = self._strategy.experimental_distribute_values_from_function(own_rows)
+        return self._strategy.gather(own, axis=0).numpy()
 
     def wait(self):
         """Until all processes are here."""

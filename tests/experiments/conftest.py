@@ -3,7 +3,6 @@ import subprocess
 import sys
 
 import pytest
-from absl import flags as absl_flags
 
 SMALL = (
     "--seed=3",
@@ -13,7 +12,7 @@ SMALL = (
     "--max_rec_history=5",
     "--max_search_history=4",
     "--num_sampled=16",
-    "--verbose=0",
+    "--verbose=none",
 )
 
 
@@ -26,16 +25,10 @@ def small_flags(simulated_dataset):
 @pytest.fixture(scope="session")
 def run():
     """Runs experiments/run.py's functions in this process: run(*flags)."""
-    from experiments import flags
     from experiments import run as script
 
-    flags.define()
-
     def run_here(*arguments):
-        absl_flags.FLAGS.unparse_flags()
-        for name in absl_flags.FLAGS:
-            absl_flags.FLAGS[name].unparse()
-        script.main(script.parse_flags(["run.py", *arguments]))
+        script.main(list(map(str, arguments)))
 
     return run_here
 
@@ -45,6 +38,7 @@ def run_process(repository):
     """Runs experiments/run.py as a process of its own: run_process(*flags)."""
     environment = dict(os.environ)
     environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    environment["PYTHONPATH"] = str(repository)
 
     def run_there(*arguments):
         return subprocess.run(

@@ -11,7 +11,7 @@ import pytest
 SMALL_MODEL = (
     "--model=sesrec",
     "--ablation=base",
-    "--num_layers=0",
+    "--sesrec.num_heads=1",
     "--prediction_units=8",
     "--learning_rate=0.01",
 )
@@ -19,6 +19,11 @@ SMALL_MODEL = (
 
 def read_metrics(folder):
     return json.loads((folder / "metrics.json").read_text())
+
+
+def read_ranks(folder, split="test"):
+    with np.load(folder / "ranks" / f"{split}.npz") as ranks:
+        return dict(ranks)
 
 
 def read_history(folder):

@@ -6,12 +6,14 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from run_folders import (
     SMALL_MODEL,
     assert_same_checkpoints,
     read_history,
     read_metrics,
+    read_ranks,
 )
 
 from sar_tf.training.run_directory import RunDirectory
@@ -42,7 +44,7 @@ def launch(repository, small_flags):
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=dict(os.environ),
+            env={**os.environ, "PYTHONPATH": str(repository)},
         )
 
     return start
@@ -62,13 +64,16 @@ def test_the_run_folder_is_that_of_one_device(undisturbed, run):
     """Every validation and test target is counted once, and only the chief writes."""
     assert sorted(path.name for path in undisturbed.iterdir()) == [
         "checkpoints",
+        "config.json",
         "events",
         "flags.txt",
         "history.csv",
         "metrics.json",
+        "ranks",
         "saved_model",
     ]
     by_workers = read_metrics(undisturbed)
+    ranks_by_workers = read_ranks(undisturbed)
     last = read_history(undisturbed)[-1]
     assert float(last["loss"]) < float(read_history(undisturbed)[0]["loss"])
     run("--mode=evaluate", f"--run_dir={undisturbed}", "--strategy=one_device")
@@ -76,6 +81,9 @@ def test_the_run_folder_is_that_of_one_device(undisturbed, run):
     for split in ("validation", "test"):
         for name, value in by_workers[split]["rec"].items():
             assert value == pytest.approx(alone[split]["rec"][name], abs=1e-6), name
+    for name, ranks in read_ranks(undisturbed).items():
+        # In the records' order, whichever worker read them.
+        np.testing.assert_array_equal(ranks, ranks_by_workers[name])
 
 
 def test_a_killed_worker_ends_the_others_and_the_run_can_go_on(

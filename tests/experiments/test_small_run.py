@@ -48,6 +48,7 @@ def kill_when(repository, tmp_path):
         with open(tmp_path / "stderr", "w+") as errors:
             process = subprocess.Popen(
                 [sys.executable, script, *arguments],
+                env={**os.environ, "PYTHONPATH": str(repository)},
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
             )
@@ -82,7 +83,7 @@ def test_killed_again_and_again_equals_undisturbed(
     """And reproduced from its flags.txt."""
     folder = tmp_path / "run"
     run_dir = RunDirectory(folder)
-    resume = ("--resume", f"--run_dir={folder}", "--verbose=0")
+    resume = ("--resume", f"--run_dir={folder}", "--verbose=none")
 
     def get_step():
         state = checkpoint.load_state(run_dir.last)
@@ -96,7 +97,7 @@ def test_killed_again_and_again_equals_undisturbed(
     kill_when(
         lambda: run_dir.previous.exists() and not partial.exists(),
         f"--flagfile={undisturbed / 'flags.txt'}",
-        *(each_step, f"--run_dir={folder}", "--verbose=0"),
+        *(each_step, f"--run_dir={folder}", "--verbose=none"),
     )
     first = get_step()
     assert 2 <= first < STEPS - 1
@@ -141,7 +142,7 @@ def test_killed_again_and_again_equals_undisturbed(
 def test_evaluate_gives_the_same_metrics(run, undisturbed):
     metrics = read_metrics(undisturbed)
     (undisturbed / "metrics.json").unlink()
-    run("--mode=evaluate", f"--run_dir={undisturbed}", "--verbose=0")
+    run("--mode=evaluate", f"--run_dir={undisturbed}", "--verbose=none")
     assert read_metrics(undisturbed) == metrics
 
 
@@ -171,19 +172,21 @@ def test_resuming_with_another_setting(run, undisturbed):
     assert "--learning_rate is not what the run was started with" in message
 
 
-def test_resuming_a_finished_run_older_than_a_flag(run, undisturbed, tmp_path):
-    folder = tmp_path / "older"
+def test_resuming_a_finished_run(run, undisturbed, tmp_path):
+    folder = tmp_path / "copy"
     shutil.copytree(undisturbed, folder)
-    flags_file = folder / "flags.txt"
-    lines = flags_file.read_text().splitlines(keepends=True)
-    older = [line for line in lines if not line.startswith("--simulate_items=")]
-    assert len(older) == len(lines) - 1
-    flags_file.write_text("".join(older))
     run("--resume", f"--run_dir={folder}")
     assert read_metrics(folder) == read_metrics(undisturbed)
     assert read_history(folder) == read_history(undisturbed)
-    message = error_of(run, "--resume", "--simulate_items=500", f"--run_dir={folder}")
-    assert "--simulate_items is not what the run was started with" in message
+
+
+def test_a_run_of_an_older_version(run, undisturbed, tmp_path):
+    folder = tmp_path / "older"
+    shutil.copytree(undisturbed, folder)
+    (folder / "config.json").unlink()
+    for mode in ("--resume", "--mode=evaluate", "--mode=export"):
+        message = error_of(run, mode, f"--run_dir={folder}")
+        assert "holds a run of an older version" in message
 
 
 @contextlib.contextmanager
@@ -237,7 +240,7 @@ def test_a_loss_that_is_not_finite(run, small_flags, tmp_path):
     )
     step = checkpoint.load_state(run_dir.last)["epoch_step"] + 1
     assert message.startswith(f"run.py: step {step} of epoch 1: the loss is ")
-    assert f"its batch is in {run_dir.broken_batch}, {run_dir.last} is " in message
-    with np.load(run_dir.broken_batch) as batch:
-        assert batch["rec/user"].shape == batch["rec/candidates"].shape[:1]
-        assert batch["rec/history/0/rec_items"].any()
+    assert f"its batch is in {run_dir.broken_batch()}, {run_dir.last} is " in message
+    with np.load(run_dir.broken_batch()) as batch:
+        assert batch["rec/is_target"].shape == batch["rec/candidates"].shape[:1]
+        assert batch["history/rec_items"].any()

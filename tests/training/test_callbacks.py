@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import math
 
 import keras
@@ -7,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from sar_tf.training import callbacks, checkpoint
+from sar_tf.training.config import RunConfig
 from sar_tf.training.run_directory import RunDirectory
 from sar_tf.training.strategy import Workers
 
@@ -24,12 +26,14 @@ def make_model():
     return model
 
 
+@dataclasses.dataclass
 class Ones:
     """Training batches, all alike."""
 
-    replicas_of_worker = 1
+    worker: int = 0
+    replicas_of_worker: int = 1
 
-    def train(self, start_epoch=0, start_step=0):
+    def train_from(self, epoch, step=0):
         return tf.data.Dataset.from_tensors((tf.ones((4, 2)), tf.ones((4, 1)))).repeat()
 
 
@@ -43,14 +47,14 @@ class FixedScores(keras.callbacks.Callback):
 
 def fit(model, folder, epochs, restored=None, stop_patience=10):
     run_dir = RunDirectory(folder)
-    run_dir.start("")
+    run_dir.start(RunConfig())
     plateau = callbacks.ReduceLROnPlateau(factor=0.1, patience=2, min_lr=1e-3)
     early = callbacks.EarlyStopping(patience=stop_patience)
     workers = Workers(tf.distribute.get_strategy())
     finite_steps = callbacks.FiniteSteps(Ones(), run_dir, workers)
     initial_epoch = restored["epoch"] if restored else 0
     model.fit(
-        Ones().train(),
+        Ones().train_from(0),
         steps_per_epoch=STEPS,
         verbose=0,
         initial_epoch=initial_epoch,
@@ -163,9 +167,9 @@ def test_a_loss_that_is_not_finite(tmp_path, value, what):
         fit(model, tmp_path, epochs=8, restored=restored)
     message = str(raised.value)
     assert message.startswith(f"step 1 of epoch 3: {what}; its batch is in ")
-    assert f"{run_dir.broken_batch}, {run_dir.last} is from before it; " in message
+    assert f"{run_dir.broken_batch()}, {run_dir.last} is from before it; " in message
     assert checkpoint.load_state(run_dir.last)["epoch"] == 2
-    with np.load(run_dir.broken_batch) as batch:
+    with np.load(run_dir.broken_batch()) as batch:
         np.testing.assert_array_equal(batch["0"], np.ones((4, 2)))
         np.testing.assert_array_equal(batch["1"], np.ones((4, 1)))
 
@@ -180,3 +184,58 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     assert message.startswith("step 1 of epoch 1: the loss is finite, but the weights ")
     assert model.layers[-1].bias.path in message
     assert not list(RunDirectory(tmp_path).checkpoints.iterdir())
+
+
+class TwoWorkers(Workers):
+    """The first of two workers, which counts the questions that they ask."""
+
+    are_many = True
+    is_chief = True
+    index = 0
+
+    def __init__(self):
+        self.asked = 0
+
+    def any(self, flag):
+        self.asked += 1
+        return flag
+
+
+@pytest.mark.parametrize(
+    ("minutes", "asked", "saved"), [(1000, 5, False), (0, 0, True)]
+)
+def test_workers_ask_each_other_every_so_many_steps(tmp_path, minutes, asked, saved):
+    workers = TwoWorkers()
+    run_dir = RunDirectory(tmp_path)
+    run_dir.start(RunConfig())
+    finite_steps = callbacks.FiniteSteps(Ones(), run_dir, workers)
+    early = callbacks.EarlyStopping(patience=1)
+    checkpoints = callbacks.Checkpoints(
+        run_dir, workers, minutes, 200, finite_steps, early, {}
+    )
+    for callback in (finite_steps, checkpoints):
+        callback.set_model(make_model())
+        callback.set_params({"steps": 200})
+    checkpoints.on_train_begin()
+    finite_steps.on_epoch_begin(0)
+    for batch in range(100 if minutes else 2):
+        finite_steps.on_train_batch_end(batch, {"loss": 0.5})
+        checkpoints.on_train_batch_end(batch)
+    assert workers.asked == asked
+    assert run_dir.last.exists() == saved
+
+
+def test_every_worker_writes_its_share_of_a_broken_batch(tmp_path):
+    run_dir = RunDirectory(tmp_path)
+    for index in range(2):
+        workers = TwoWorkers()
+        workers.index, workers.is_chief = index, not index
+        finite_steps = callbacks.FiniteSteps(Ones(), run_dir, workers)
+        finite_steps.set_params({"steps": 9})
+        finite_steps.on_epoch_begin(0)
+        with pytest.raises(callbacks.TrainingError, match="its batch is in"):
+            finite_steps.on_train_batch_end(0, {"loss": math.nan})
+        # None ends before all have written.
+        assert workers.asked == 1
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["broken_batch.1.npz", "broken_batch.npz"]

@@ -1,88 +1,32 @@
 """What breaks off goes on as if undisturbed: training of a tiny model."""
 
 import csv
-import dataclasses
-import math
 
 import h5py
-import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-from keras import ops
+from tiny import STEPS, Candidates, make_model
 
-from sar_tf.metrics.ranking import RankingMetrics
-from sar_tf.models import base
 from sar_tf.training import callbacks, checkpoint, loop
-from sar_tf.training.compile import compile_model
+from sar_tf.training.config import RunConfig
 from sar_tf.training.run_directory import RunDirectory
+from sar_tf.training.schedules import WarmupDecay
 
-STEPS = 5
 EPOCHS = 3
 
 
-class Tiny(base.Model):
-    """Scores candidates by one dense layer, with dropout."""
-
-    tasks = ("rec",)
-
-    def __init__(self):
-        super().__init__(None, {"rec": {"click_loss": 1.0}}, {})
-        self.dropout = keras.layers.Dropout(0.5)
-        self.dense = keras.layers.Dense(1)
-        self.ranking_metrics["rec"] = RankingMetrics(name="rec")
-
-    def forward(self, batch, training):
-        x = self.dropout(batch["rec"]["candidates"], training=training)
-        return {"rec": (ops.squeeze(self.dense(x), -1), {})}
-
-
-@dataclasses.dataclass
-class Candidates:
-    """Batches of candidates with random features, as `BatchPipeline` gives batches.
-
-    The features of one may be infinite.
-    """
-
-    infinite: int = -1
-    worker: int = 0
-    replicas_of_worker: int = 1
-
-    def steps_per_epoch(self, split):
-        return STEPS if split == "train" else 3
-
-    def train(self, start_epoch=0, start_step=0):
-        numbers = tf.data.Dataset.counter(STEPS * start_epoch + start_step)
-        return numbers.map(self._make_batch)
-
-    def evaluate(self, split):
-        return tf.data.Dataset.range(1000, 1003).map(self._make_batch)
-
-    def _make_batch(self, number):
-        seed = tf.stack([number, 1])
-        features = tf.random.stateless_uniform((8, 6, 4), seed)
-        features = tf.where(tf.equal(number, self.infinite), math.inf, features)
-        return {"rec": {"candidates": features}}
-
-
-def fit(folder, epochs=EPOCHS, resume=False, minutes=1000.0, pipeline=None):
-    keras.utils.set_random_seed(1)
-    model = Tiny()
-    pipeline = pipeline or Candidates()
-    model.build_on(next(iter(pipeline.train())))
-    compile_model(model, learning_rate=0.1, l2=0.0)
+def fit(folder, resume=False, minutes=1000.0, pipeline=None, rate=0.1, **arguments):
+    model = make_model(rate)
     run_dir = RunDirectory(folder)
-    run_dir.start("")
+    run_dir.start(RunConfig())
     loop.fit(
         model,
-        pipeline,
+        pipeline or Candidates(),
         run_dir,
-        epochs=epochs,
-        evaluation=pipeline,
-        plateau_patience=1,
+        **{"epochs": EPOCHS, "plateau_patience": 1, **arguments},
         checkpoint_minutes=minutes,
         resume=resume,
-        verbose=0,
+        verbose="none",
     )
     return model
 
@@ -123,9 +67,9 @@ def undisturbed(tmp_path_factory):
     return folder
 
 
-def assert_equals_undisturbed(folder, undisturbed):
-    assert read_checksums(folder) == read_checksums(undisturbed)
-    assert read_history(folder) == read_history(undisturbed)
+def assert_equal_runs(folder, other):
+    assert read_checksums(folder) == read_checksums(other)
+    assert read_history(folder) == read_history(other)
 
 
 def test_means_are_over_the_whole_epoch(undisturbed):
@@ -136,9 +80,16 @@ def test_means_are_over_the_whole_epoch(undisturbed):
         assert float(row["loss"]) == pytest.approx(float(row["rec_click_loss"]))
 
 
+def test_one_name_means_one_thing(undisturbed):
+    """The sum of all losses and that of the click losses have names of their own."""
+    names = set(read_history(undisturbed)[0])
+    assert {"loss", "click_loss", "val_click_loss"} <= names
+    assert "val_loss" not in names
+
+
 def test_more_checkpoints_change_nothing(undisturbed, tmp_path):
     fit(tmp_path, minutes=0)
-    assert_equals_undisturbed(tmp_path, undisturbed)
+    assert_equal_runs(tmp_path, undisturbed)
     state = checkpoint.load_state(RunDirectory(tmp_path).previous)
     assert (state["epoch"], state["epoch_step"], state["step"]) == (2, 4, 14)
 
@@ -164,7 +115,7 @@ def test_resumed_equals_undisturbed(
         state = checkpoint.load_state(last)
         assert (state["epoch"], state["epoch_step"]) == expected
     fit(tmp_path, resume=True)
-    assert_equals_undisturbed(tmp_path, undisturbed)
+    assert_equal_runs(tmp_path, undisturbed)
 
 
 def test_broken_off_again_and_again(undisturbed, tmp_path, monkeypatch):
@@ -178,18 +129,32 @@ def test_broken_off_again_and_again(undisturbed, tmp_path, monkeypatch):
             resume=True,
         )
     fit(tmp_path, resume=True)
-    assert_equals_undisturbed(tmp_path, undisturbed)
+    assert_equal_runs(tmp_path, undisturbed)
 
 
-def test_a_checkpoint_without_steps_is_of_an_epochs_end(undisturbed, tmp_path):
-    """So were they written at first."""
-    model = fit(tmp_path, epochs=2)
-    last = RunDirectory(tmp_path).last
-    state = checkpoint.load_state(last)
-    del state["epoch_step"]
-    checkpoint.save(last, model, state)
-    fit(tmp_path, resume=True)
-    assert_equals_undisturbed(tmp_path, undisturbed)
+def test_a_resumed_schedule_goes_on(tmp_path, monkeypatch):
+    schedule = {
+        "rate": WarmupDecay(0.1, EPOCHS * STEPS, warmup_steps=3),
+        "plateau": False,
+    }
+    fit(tmp_path / "undisturbed", **schedule)
+    history = read_history(tmp_path / "undisturbed")
+    rates = [float(row["learning_rate"]) for row in history]
+    assert rates == pytest.approx([float(schedule["rate"](5 * e)) for e in (1, 2, 3)])
+    folder = tmp_path / "resumed"
+    fit_until(monkeypatch, folder, "on_train_batch_begin", 9, minutes=0, **schedule)
+    fit(folder, resume=True, **schedule)
+    assert_equal_runs(folder, tmp_path / "undisturbed")
+
+
+def test_callbacks_of_the_caller(tmp_path):
+    class StopAtOnce(callbacks.keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            assert logs["val_NDCG@5"] >= 0
+            self.model.stop_training = True
+
+    fit(tmp_path, more_callbacks=[StopAtOnce()])
+    assert len(read_history(tmp_path)) == 1
 
 
 def test_the_batch_of_a_loss_that_is_not_finite(tmp_path):
@@ -199,6 +164,6 @@ def test_the_batch_of_a_loss_that_is_not_finite(tmp_path):
     run_dir = RunDirectory(tmp_path)
     state = checkpoint.load_state(run_dir.last)
     assert (state["epoch"], state["epoch_step"]) == (1, 2)
-    with np.load(run_dir.broken_batch) as batch:
-        assert list(batch) == ["rec/candidates"]
-        assert np.isinf(batch["rec/candidates"]).all()
+    with np.load(run_dir.broken_batch()) as batch:
+        assert "rec/candidates" in list(batch)
+        assert not batch["rec/candidates"].any()

@@ -1,7 +1,9 @@
 import json
 
+import numpy as np
 import pytest
 
+from sar_tf.training.config import RunConfig
 from sar_tf.training.run_directory import RunDirectory, RunDirectoryError
 
 
@@ -12,10 +14,10 @@ def test_a_new_folder_is_free(tmp_path):
 
 def test_a_run_is_not_overwritten(tmp_path):
     run = RunDirectory(tmp_path / "run")
-    run.start("--seed=1\n")
+    run.start(RunConfig(seed=3))
     with pytest.raises(RunDirectoryError, match=r"already holds a run; .*--resume"):
         run.require_free()
-    assert run.flags.read_text() == "--seed=1\n"
+    assert run.load_config() == RunConfig(seed=3)
 
 
 def test_a_file_is_no_folder(tmp_path):
@@ -27,7 +29,22 @@ def test_a_file_is_no_folder(tmp_path):
 
 def test_no_run_there(tmp_path):
     with pytest.raises(RunDirectoryError, match="holds no run"):
-        RunDirectory(tmp_path).require_run()
+        RunDirectory(tmp_path).load_config()
+
+
+def test_an_older_run_is_named(tmp_path):
+    RunDirectory(tmp_path).flags.write_text("--seed=1\n")
+    with pytest.raises(RunDirectoryError, match="of an older version") as raised:
+        RunDirectory(tmp_path).load_config()
+    assert "\n" not in str(raised.value)
+
+
+def test_ranks(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.write_ranks("test", {"rank": np.array([1, 3]), "task": np.array(["rec"] * 2)})
+    with np.load(tmp_path / "ranks" / "test.npz", allow_pickle=False) as ranks:
+        assert ranks["rank"].tolist() == [1, 3]
+        assert ranks["task"].tolist() == ["rec", "rec"]
 
 
 def test_metrics(tmp_path):

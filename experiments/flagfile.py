@@ -1,0 +1,94 @@
+"""Flagfiles: one `--flag=value` a line, `#` comments, and other flagfiles."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+_FLAGFILE = "--flagfile"
+
+
+class FlagError(ValueError):
+    """A flag at fault; shown as one line, without traceback."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Flag:
+    """An element of a command line or a line of a flagfile.
+
+    Attributes:
+        text: As it was given: "--name=value", "--name" or a word.
+        origin: "file:line: " where it is from a flagfile; else "".
+    """
+
+    text: str
+    origin: str = ""
+
+    @property
+    def name(self) -> str:
+        """The flag's name without dashes; "" of a word."""
+        if not self.text.startswith("--"):
+            return ""
+        return self.text.removeprefix("--").partition("=")[0]
+
+    @property
+    def value(self) -> str | None:
+        """What stands behind `=`; None where there is none."""
+        _, equals, value = self.text.partition("=")
+        return value if equals else None
+
+
+def expand(arguments: Sequence[str]) -> list[Flag]:
+    """Puts the lines of flagfiles in the places where the files are named.
+
+    A value may follow its flag as a word of its own (`--epochs 3`); in what is
+    returned it stands behind `=`.
+
+    Raises:
+        FlagError: A flagfile cannot be read, names itself or holds more than flags.
+    """
+    return _expand(_join_values(arguments), ())
+
+
+def _join_values(arguments: Sequence[str]) -> list[Flag]:
+    flags: list[Flag] = []
+    for text in arguments:
+        may_follow = (
+            flags and flags[-1].text.startswith("--") and flags[-1].value is None
+        )
+        if may_follow and not text.startswith("--"):
+            flags[-1] = Flag(f"{flags[-1].text}={text}")
+        else:
+            flags.append(Flag(text))
+    return flags
+
+
+def _expand(flags: Iterable[Flag], inside: tuple[Path, ...]) -> list[Flag]:
+    expanded: list[Flag] = []
+    for flag in flags:
+        if flag.name != _FLAGFILE.removeprefix("--"):
+            expanded.append(flag)
+            continue
+        if not flag.value:
+            raise FlagError(f"{flag.origin}{_FLAGFILE} needs a file: {_FLAGFILE}=FILE")
+        path = Path(flag.value)
+        if path in inside:
+            raise FlagError(f"{flag.origin}{_FLAGFILE}={path} names itself")
+        expanded += _expand(_read(path, flag.origin), (*inside, path))
+    return expanded
+
+
+def _read(path: Path, origin: str) -> list[Flag]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise FlagError(f"{origin}{_FLAGFILE}={path}: {reason}") from error
+    flags = []
+    for number, line in enumerate(lines, start=1):
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        if not line.startswith("--"):
+            raise FlagError(f"{path}:{number}: {line!r} is no flag; write --flag=value")
+        flags.append(Flag(line, f"{path}:{number}: "))
+    return flags
