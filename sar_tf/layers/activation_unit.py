@@ -3,8 +3,8 @@
 import keras
 from keras import layers, ops
 
-from sar_tf.layers.attention import key_mask_bias, softmax
 from sar_tf.layers.dice import Dice
+from sar_tf.layers.masking import key_mask_bias, softmax
 
 NORMALIZE = ("none", "scale", "softmax")
 ACTIVATIONS = ("sigmoid", "dice")

@@ -3,8 +3,8 @@
 import keras
 from keras import layers, ops
 
-from sar_tf.layers.attention import MASKED_LOGIT, key_mask_bias, softmax
 from sar_tf.layers.dropout import Dropout
+from sar_tf.layers.masking import MASKED_LOGIT, key_mask_bias, softmax
 from sar_tf.layers.recency import newest
 
 
