@@ -249,8 +249,7 @@ def _evaluate_best(model, pipeline, folder):
     epoch = checkpoint.load(folder.best, model)["epoch"]
     is_chief = Workers(model.distribute_strategy).is_chief
     metrics: dict[str, Any] = {}
-    for split in SPLITS:
-        ranks = rank_targets(model, pipeline, split)
+    for split, ranks in rank_targets(model, pipeline, SPLITS).items():
         metrics[split] = metrics_by_task(ranks)
         if is_chief:
             folder.write_ranks(split, ranks)

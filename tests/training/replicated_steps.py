@@ -55,7 +55,7 @@ def train(dataset, model_name, chosen):
     ).history
     results = {f"train/{name}": values[-1] for name, values in history.items()}
     if model_name == "sesrec":
-        ranks = rank_targets(model, pipeline, "test")
+        ranks = rank_targets(model, pipeline, ["test"])["test"]
         results |= {f"ranks/{name}": column for name, column in ranks.items()}
         for task, metrics in metrics_by_task(ranks).items():
             results |= {f"test/{task}_{name}": x for name, x in metrics.items()}
