@@ -122,9 +122,14 @@ def distribute(strategy, make_dataset):
         strategy: A `tf.distribute.Strategy`.
         make_dataset: From a worker's index to its `tf.data.Dataset`.
     """
-    return strategy.distribute_datasets_from_function(
-        lambda context: make_dataset(context.input_pipeline_id)
-    )
+
+    def make(context):
+        dataset = make_dataset(context.input_pipeline_id)
+        # Steps are counted. Of a dataset that ends, TensorFlow forgets the size of
+        # every array's first axis, to be able to cut the last batch; of another not.
+        return dataset.repeat() if strategy.num_replicas_in_sync > 1 else dataset
+
+    return strategy.distribute_datasets_from_function(make)
 
 
 class Workers:

@@ -70,7 +70,7 @@ def test_a_bad_flag_is_one_line(run, tmp_path, monkeypatch, arguments, expected)
 @pytest.mark.parametrize(
     ("argument", "expected"),
     [
-        ("--hidden_dim=32", "--hidden_dim: sesrec has no such hyperparameter; unisar"),
+        ("--tower_units=3", "--tower_units: sesrec has no such hyperparameter; unisar"),
         ("--dropout=2", "--dropout: must be at least 0 and below 1, not 2.0"),
         ("--prediction_units=200,wide", "must be a whole number, not 'wide'"),
         ("--unisar.hidden=32", "--unisar.hidden: unisar has no such hyperparameter"),
