@@ -56,8 +56,8 @@ def test_from_python(section, folder, repository):
     (folder / "notebook.py").write_text(code, encoding="utf-8")
     run(folder, repository, "notebook.py")
     load = (
-        "import keras, sar_tf; "
-        "model = keras.models.load_model('unisar.keras'); "
+        "import sar_tf; "
+        "model = sar_tf.load_model('unisar.keras'); "
         "data = sar_tf.open_dataset('data/quickstart'); "
         "print(sorted(model.predict(data.test(), verbose=0)))"
     )
