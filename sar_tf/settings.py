@@ -148,7 +148,8 @@ class Setting:
 
     def _check_one(self, value: Any) -> Any:
         if self.choices:
-            if value not in self.choices:
+            # Of the same type too: True equals 1.
+            if value not in self.choices or type(value) is not self.kind:
                 choices = ", ".join(map(str, self.choices))
                 raise ValueError(f"{self.name} must be one of {choices}, not {value!r}")
             return value

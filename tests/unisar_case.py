@@ -4,10 +4,12 @@ import functools
 import re
 
 import numpy as np
-from batches import SPEC, feature_tables
+from batches import SPEC, batch, feature_tables
+from layer_weights import numpy
 
 from sar_tf.interop import unisar, weights
 from sar_tf.models import UniSAR
+from sar_tf.models.trained import mean_of_terms
 
 OPTIONS = {
     "embedding_dim": 4,
@@ -20,6 +22,12 @@ OPTIONS = {
     "tower_units": (5, 4),
     "prediction_units": (6, 3),
 }
+REFERENCE = {
+    "num_layers": 1,
+    "fusion": "reference",
+    "transition_negatives": "reference",
+}
+PAPER = {"fusion": "paper", "mmoe_head": "paper", "transition_negatives": "paper"}
 # (recommendations, searches) of each history; SPEC holds at most (4, 3).
 SIZES = [(4, 3), (2, 1), (0, 3), (1, 2), (4, 0), (0, 0)]
 
@@ -32,6 +40,30 @@ def small_model(**options):
     they depend on.
     """
     return UniSAR(SPEC, feature_tables(SPEC), **{**OPTIONS, **options})
+
+
+def search_batch(histories, groups=None):
+    """A batch of the search task alone, where the other takes the same way."""
+    inputs = batch(SPEC, histories, groups)
+    return {"history": inputs["history"], "search": inputs["search"]}
+
+
+def scores_of(model, inputs):
+    """`{task: scores}`, in NumPy."""
+    return {task: numpy(x["scores"]) for task, x in model(inputs).items()}
+
+
+def losses_of(model, inputs):
+    """`{(task, loss's name): number}` of all tasks in one call."""
+    return {
+        (task, name): float(mean_of_terms(terms)[0])
+        for task, outputs in model(inputs, training=True).items()
+        for name, terms in outputs["losses"].items()
+    }
+
+
+def total_loss(model, inputs):
+    return model.compute_loss(y_pred=model(inputs, training=True))
 
 
 def assign_random(model, seed=3):

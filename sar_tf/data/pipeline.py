@@ -132,7 +132,11 @@ class BatchPipeline:
         return self._steps(split, self._targets)
 
     def train(self) -> tf.data.Dataset:
-        """One epoch of training batches, in another order each time it is read."""
+        """One epoch of training batches, in another order each time it is read.
+
+        The orders follow from the seed, and from TensorFlow's global one where it is
+        set (`keras.utils.set_random_seed`); those of `train_from` from the seed alone.
+        """
         self._require_targets("train")
         epoch = tf.data.Dataset.random(self.seed, rerandomize_each_iteration=True)
         batches = epoch.take(1).flat_map(self._make_epoch)

@@ -172,9 +172,6 @@ class _Sublayers(layers.Layer):
     def _add(self, norm, x, update, training):
         return norm(x + self.dropout(update, training=training))
 
-    def compute_output_shape(self, x_shape, *other_shapes):
-        return x_shape
-
     def get_config(self):
         return {
             **super().get_config(),
@@ -232,6 +229,11 @@ class TransitionEncoder(_Sublayers):
         self._build_feed_forward(x_shape[-1])
         self.feed_forward_norm = self._norm("feed_forward_norm")
         self.feed_forward_norm.build(x_shape)
+
+    def compute_output_shape(
+        self, x_shape, context_shape=None, context_mask_shape=None
+    ):
+        return x_shape
 
     def call(self, x, context, context_mask, training=None):
         update = self.attention(x, context, context_mask, training=training)
@@ -292,6 +294,9 @@ class TransitionFusion(_Sublayers):
         self._build_feed_forward(same_shape[-1])
         self.feed_forward_norm = self._norm("feed_forward_norm")
         self.feed_forward_norm.build(same_shape)
+
+    def compute_output_shape(self, same_shape, cross_shape=None, mask_shape=None):
+        return same_shape
 
     def call(self, same, cross, mask, training=None):
         update = self.self_attention(same, same, mask, training=training)

@@ -81,7 +81,7 @@ class CoAttention(layers.Layer):
         scores = ops.cast(ops.matmul(encoded, kernel), "float32")
         return scores * ops.cast(mask, "float32")
 
-    def compute_output_shape(self, rec_shape, search_shape, *mask_shapes):
+    def compute_output_shape(self, rec_shape, search_shape, *others, **named_shapes):
         return rec_shape[:-1], search_shape[:-1]
 
     def get_config(self):

@@ -139,7 +139,7 @@ class QueryItemContrast(_Contrast):
         negative = log_sum_exp_similarity(anchors, negatives, sharpness)
         return ops.logaddexp(positive, negative) - positive
 
-    def compute_output_shape(self, queries_shape, *other_shapes):
+    def compute_output_shape(self, queries_shape, *other_shapes, **named_shapes):
         return queries_shape[:1]
 
 
@@ -218,7 +218,7 @@ class TransitionAlignment(_Contrast):
         total = log_sum_exp_similarity(anchors, others, sharpness, counted)
         return total - positive
 
-    def compute_output_shape(self, cross_shape, *other_shapes):
+    def compute_output_shape(self, cross_shape, *other_shapes, **named_shapes):
         return cross_shape[:1]
 
     def get_config(self):

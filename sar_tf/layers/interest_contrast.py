@@ -127,7 +127,7 @@ class TripletInterestContrast(layers.Layer):
             _distance(anchor, positive) - _distance(anchor, negative) + self.margin
         )
 
-    def compute_output_shape(self, anchor_shape, *other_shapes):
+    def compute_output_shape(self, anchor_shape, *other_shapes, **named_shapes):
         return anchor_shape[:1]
 
     def get_config(self):

@@ -6,12 +6,7 @@ from typing import Any
 from keras import ops
 
 from sar_tf.models import groups
-from sar_tf.models.trained import (
-    MAIN_LOSS,
-    TABLES_IN_FILE,
-    TrainedModel,
-    mean_of_terms,
-)
+from sar_tf.models.trained import MAIN_LOSS, TrainedModel, mean_of_terms
 from sar_tf.spec import DataSpec, inputs_of, reads_history
 
 
@@ -144,13 +139,13 @@ class Model(TrainedModel):
 
     def encode_items(self, items: Any) -> Any:
         """Embeddings of items: `(...) -> (..., D)`."""
-        if self.item_encoder.caption_length:
+        if getattr(self.item_encoder, "caption_length", 0):
             return self.item_encoder(items, encode_caption=self.query_encoder)
         return self.item_encoder(items)
 
     def encode_queries(self, words: Any, queries: Any = None) -> Any:
         """Embeddings of queries by words `(..., W)` and, if it takes them, ids."""
-        if self.query_encoder.query_dim:
+        if getattr(self.query_encoder, "query_dim", 0):
             return self.query_encoder(words, queries)
         return self.query_encoder(words)
 
@@ -258,32 +253,6 @@ class Model(TrainedModel):
         for name, terms in self.losses(task, found, inputs).items():
             losses[name] = (terms,) if isinstance(terms, tuple) else tuple(terms)
         return {"losses": losses}
-
-    def _feature_encoders(self):
-        encoders = {"user": self.user_encoder, "item": self.item_encoder}
-        return {k: v for k, v in encoders.items() if v is not None and v.built}
-
-    def _set_tables(self, tables):
-        for owner, encoder in self._feature_encoders().items():
-            if encoder.has_tables:
-                continue
-            if tables is None:
-                raise ValueError(
-                    f"{type(self).__name__} needs the feature tables of this dataset: "
-                    f"pass tables=data.tables (features of {owner}: "
-                    f"{', '.join(encoder.tables)})"
-                )
-            encoder.set_tables(tables[owner])
-
-    def _require_tables(self):
-        if self._tables is TABLES_IN_FILE:  # being built
-            return
-        for owner, encoder in self._feature_encoders().items():
-            if not encoder.has_tables:
-                raise ValueError(
-                    f"{type(self).__name__} has no feature tables of {owner}: load "
-                    "its weights first, or pass tables=data.tables to the constructor"
-                )
 
 
 def _chosen_tasks(cls, tasks):

@@ -69,11 +69,15 @@ def cut_histories(history: dict[str, Any], trims: bool) -> list[Group]:
     return groups
 
 
-def num_groups(history: dict[str, Any] | None) -> int:
-    """Number of groups of a batch's histories; 1 where it does not say."""
-    if history is None or "group_ends" not in history:
+def num_groups(history: dict[str, Any]) -> int:
+    """Number of groups of a batch's histories; 1 where it does not say.
+
+    Nor does a graph that is traced for batches of several numbers: then all histories
+    are one group, which gives the same numbers in more time.
+    """
+    if "group_ends" not in history:
         return 1
-    return history["group_ends"].shape[0]
+    return history["group_ends"].shape[0] or 1
 
 
 def sort_rows(history_row: Any, groups: list[Group]) -> Rows:

@@ -50,7 +50,7 @@ def _import(name: str) -> type:
     module_name, _, class_name = name.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
+    except (ImportError, TypeError, ValueError) as error:
         raise ValueError(
             f"{name}: the module {module_name} cannot be imported ({error}); is its "
             "folder on PYTHONPATH?"

@@ -8,9 +8,10 @@ import keras
 from keras import ops
 
 from sar_tf.layers import replicas
+from sar_tf.layers.embeddings import FeatureEncoder
 from sar_tf.metrics.ranking import RankingMetrics
 from sar_tf.settings import Setting, argument_texts, keyword_settings
-from sar_tf.spec import check_needs, empty_batch
+from sar_tf.spec import DataSpec, check_needs, empty_batch
 
 MAIN_LOSS = "click_loss"
 TABLES_IN_FILE = "tables come from a file"
@@ -193,11 +194,17 @@ class TrainedModel(keras.Model, metaclass=_Complete):
         """As Keras', for datasets that shuffle themselves."""
         return super().fit(*args, shuffle=shuffle, **kwargs)
 
-    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
-        """As Keras'; its results have the ranking metrics, those of `fit` do not."""
+    def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """As Keras'; its results have the ranking metrics, those of `fit` do not.
+
+        Args:
+            x: A batch, or a dataset of batches such as `data.test()`.
+            args, kwargs: As Keras'.
+        """
         self._evaluating = True
         try:
-            return super().evaluate(*args, **kwargs)
+            x, kwargs = _whole_batch(x, kwargs)
+            return super().evaluate(x, *args, **kwargs)
         finally:
             self._evaluating = False
 
@@ -212,6 +219,7 @@ class TrainedModel(keras.Model, metaclass=_Complete):
             `{task: (targets, C)}`.
         """
         scores = {}
+        x, kwargs = _whole_batch(x, kwargs)
         for task, outputs in super().predict(x, *args, **kwargs).items():
             ((_, is_target),) = outputs["losses"][MAIN_LOSS]
             scores[task] = outputs["scores"][is_target.astype(bool)]
@@ -229,7 +237,44 @@ class TrainedModel(keras.Model, metaclass=_Complete):
         cls, config: dict[str, Any], custom_objects: Any = None
     ) -> "TrainedModel":
         """A model whose weights and feature tables are still to be loaded."""
+        config = {**config, "spec": DataSpec(**config["spec"])}
         return cls(**config, tables=TABLES_IN_FILE)
+
+    def set_weights(self, weights: list) -> None:
+        """As Keras'; the feature tables are among the weights."""
+        super().set_weights(weights)
+        for encoder in self._feature_encoders().values():
+            encoder.has_tables = True
+
+    def _feature_encoders(self):
+        encoders = {"user": self.user_encoder, "item": self.item_encoder}
+        return {
+            owner: encoder
+            for owner, encoder in encoders.items()
+            if isinstance(encoder, FeatureEncoder) and encoder.built
+        }
+
+    def _set_tables(self, tables):
+        for owner, encoder in self._feature_encoders().items():
+            if encoder.has_tables:
+                continue
+            if tables is None:
+                raise ValueError(
+                    f"{type(self).__name__} needs the feature tables of this dataset: "
+                    f"pass tables=data.tables (features of {owner}: "
+                    f"{', '.join(encoder.tables)})"
+                )
+            encoder.set_tables(tables[owner])
+
+    def _require_tables(self):
+        if self._tables is TABLES_IN_FILE:  # being built
+            return
+        for owner, encoder in self._feature_encoders().items():
+            if not encoder.has_tables:
+                raise ValueError(
+                    f"{type(self).__name__} has no feature tables of {owner}: load "
+                    "its weights first, or pass tables=data.tables to the constructor"
+                )
 
     def get_build_config(self) -> None:
         return None  # The constructor builds.
@@ -239,6 +284,13 @@ class TrainedModel(keras.Model, metaclass=_Complete):
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         pass  # Keras cannot do it with a batch spread over workers.
+
+
+def _whole_batch(x, options):
+    """Data and options of a Keras method; Keras would cut a single batch into rows."""
+    if not isinstance(x, dict):
+        return x, options
+    return (batch for batch in [(x,)]), {**options, "steps": 1}
 
 
 def mean_of_terms(terms):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from builders import random_records, write_dataset
+from rows import histories_of, to_numpy
 
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.pipeline import BatchPipeline
@@ -31,23 +32,23 @@ def pipeline(tmp_path_factory):
 
 
 def read(pipeline, elements):
-    batches = pipeline.train().take(elements)
-    return [tf.nest.map_structure(lambda t: t.numpy(), batch) for batch in batches]
+    return to_numpy(pipeline.train_from(0).take(elements))
 
 
-def targets(inputs):
+def targets(batch, task):
     """The rows that are targets, as a list of (column, values) each."""
     rows = []
+    inputs, history = batch[task], histories_of(batch, task)
     for row in np.flatnonzero(inputs["is_target"]):
         columns = {n: inputs[n][row].tolist() for n in COLUMNS if n in inputs}
-        (group,) = inputs["history"]
-        columns |= {name: array[row].tolist() for name, array in group.items()}
+        columns |= {name: array[row].tolist() for name, array in history.items()}
         rows.append(columns)
     return rows
 
 
 def test_all_shapes_of_one_group_are_static(pipeline):
-    for dataset in (pipeline.train(), pipeline.evaluate("test")):
+    datasets = pipeline.train(), pipeline.train_from(0), pipeline.evaluate("test")
+    for dataset in datasets:
         for spec in tf.nest.flatten(dataset.element_spec):
             assert spec.shape.is_fully_defined(), spec
 
@@ -60,9 +61,10 @@ def test_replicas_share_the_rows_of_a_step(pipeline, num_replicas):
     elements = read(replicated, steps * num_replicas)
     for step, batch in enumerate(read(pipeline, steps)):
         parts = elements[step * num_replicas : (step + 1) * num_replicas]
-        for task, inputs in batch.items():
-            expected = targets(inputs)
-            found = [targets(part[task]) for part in parts]
+        for task in pipeline.tasks:
+            inputs = batch[task]
+            expected = targets(batch, task)
+            found = [targets(part, task) for part in parts]
             assert list(itertools.chain.from_iterable(found)) == expected
             sizes = [len(rows) for rows in found]
             assert max(sizes) - min(sizes) <= 1
@@ -74,7 +76,7 @@ def test_replicas_share_the_rows_of_a_step(pipeline, num_replicas):
 def test_replicas_resume_inside_an_epoch(pipeline):
     replicated = dataclasses.replace(pipeline, num_replicas=2)
     expected = read(replicated, 8)[6:]
-    resumed = replicated.train(start_step=3).take(2)
+    resumed = replicated.train_from(0, 3).take(2)
     for batch, found in zip(expected, resumed, strict=True):
         tf.nest.map_structure(np.testing.assert_array_equal, found, batch)
 
@@ -82,7 +84,7 @@ def test_replicas_resume_inside_an_epoch(pipeline):
 @pytest.mark.parametrize(("split", "num_workers"), [("train", 2), ("validation", 5)])
 def test_workers_read_every_target_once(pipeline, split, num_workers):
     """Two workers share 3 shards, five share their records."""
-    whole = dataclasses.replace(pipeline, batch_size=30)
+    whole = dataclasses.replace(pipeline, batch_size=30, evaluation_batch_size=30)
     seen = {task: [] for task in pipeline.tasks}
     lengths = set()
     for worker in range(num_workers):
@@ -91,10 +93,11 @@ def test_workers_read_every_target_once(pipeline, split, num_workers):
         )
         steps = share.steps_per_epoch(split)
         elements = 0
-        batches = share.train().take(steps) if split == "train" else None
-        for batch in batches or share.evaluate(split):
+        batches = share.train() if split == "train" else share.evaluate(split)
+        for batch in batches:
             elements += 1
-            for task, inputs in batch.items():
+            for task in pipeline.tasks:
+                inputs = batch[task]
                 assert np.count_nonzero(inputs["is_target"]) <= 30 // num_workers
                 rows = inputs["candidates"][:, 0][inputs["is_target"]]
                 seen[task].extend(

@@ -8,7 +8,6 @@ from layer_weights import numpy, randomize, round_trip
 from sar_tf.layers.embeddings import (
     FeatureEncoder,
     QueryEncoder,
-    masked_mean,
     search_behavior,
 )
 
@@ -43,21 +42,6 @@ def feature_encoder(**kwargs):
 
 def first_caption_word(words):
     return ops.cast(words[..., :1], "float32")
-
-
-@pytest.mark.parametrize(
-    ("mask", "expected"),
-    [
-        ([1, 1, 1], [3.0, 30.0]),
-        ([1, 0, 1], [2.5, 25.0]),
-        ([0, 1, 0], [4.0, 40.0]),
-        ([0, 0, 0], [0.0, 0.0]),
-    ],
-)
-def test_masked_mean(mask, expected):
-    values = np.array([[[1.0, 10.0], [4.0, 40.0], [4.0, 40.0]]], "float32")
-    mean = masked_mean(values, np.array([mask], bool), axis=-2)
-    np.testing.assert_allclose(numpy(mean), [expected])
 
 
 @pytest.mark.parametrize(

@@ -92,8 +92,10 @@ def test_interest_vectors_and_triplet_loss_by_hand():
         margin = distance(anchor, positive) - distance(anchor, negative) + 2.0
         losses.append(max(margin, 0.0))
     assert min(losses) > 0
-    loss = TripletInterestContrast(margin=2.0)(*vectors)
-    assert float(loss) == pytest.approx(np.mean(losses), rel=1e-5)
+    *vectors, has_behavior = vectors
+    np.testing.assert_array_equal(numpy(has_behavior), [True] * 3)
+    found = TripletInterestContrast(margin=2.0)(*vectors)
+    np.testing.assert_allclose(numpy(found), losses, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -107,21 +109,31 @@ def test_interest_vectors_and_triplet_loss_by_hand():
 )
 def test_triplet_loss(positive, negative, expected):
     anchor, positive, negative = np.array([[[0.0, 0.0]], [positive], [negative]])
-    loss = TripletInterestContrast(0.1)(anchor, positive, negative, np.array([True]))
-    assert float(loss) == pytest.approx(expected, abs=1e-5)
+    loss = TripletInterestContrast(0.1)(anchor, positive, negative)
+    np.testing.assert_allclose(numpy(loss), [expected], atol=1e-5)
 
 
-def test_histories_without_behaviors_do_not_count():
+def test_the_loss_of_each_history():
     anchor, negative = np.zeros((3, 2), "float32"), np.ones((3, 2), "float32")
     positive = np.array([[1, 0], [9, 9], [0, 2]], "float32")
     layer = TripletInterestContrast(2.0)
+    losses = numpy(layer(anchor, positive, negative))
+    distances = np.array([1, 9 * np.sqrt(2), 2])
+    np.testing.assert_allclose(losses, distances - np.sqrt(2) + 2, rtol=1e-5)
+    assert losses.dtype == np.float32
+    assert layer.compute_output_shape(anchor.shape, anchor.shape) == (3,)
 
-    def loss(mask):
-        return float(layer(anchor, positive, negative, np.array(mask)))
 
-    expected = (1 - np.sqrt(2) + 2 + 2 - np.sqrt(2) + 2) / 2
-    assert loss([True, False, True]) == pytest.approx(expected, abs=1e-5)
-    assert loss([False, False, False]) == 0
+def test_a_history_without_behaviors_is_told():
+    """Of its loss a caller makes nothing."""
+    mask = np.array([[True, False], [False, False]])
+    weights = np.where(mask, 1.0, 0.0).astype("float32")
+    *vectors, has_behavior = interest_vectors(
+        np.ones((2, 2, 3), "float32"), weights, mask, mask, mask
+    )
+    np.testing.assert_array_equal(numpy(has_behavior), [True, False])
+    losses = numpy(TripletInterestContrast(0.5)(*vectors))
+    np.testing.assert_allclose(losses, [0.5, 0.5], atol=1e-5)
 
 
 def test_interests_and_their_distances_are_in_float32():
@@ -133,7 +145,7 @@ def test_interests_and_their_distances_are_in_float32():
     anchor, positive, negative, _ = vectors
     assert [float(v[0, 0]) for v in vectors[:3]] == [1 + 2**-9, 1 + 2**-8, 1.0]
     layer = TripletInterestContrast(0.1, dtype="mixed_bfloat16")
-    loss = layer(negative, anchor, positive, np.array([True]))
+    (loss,) = numpy(layer(negative, anchor, positive))
     assert float(loss) == pytest.approx(0.1 + 2**-9 - 2**-8, abs=1e-5)
 
 
@@ -142,7 +154,7 @@ def test_gradient_is_finite_where_all_are_the_same():
     layer = TripletInterestContrast(0.1)
 
     def loss():
-        return layer(point, point * 1.0, point * 1.0, np.array([True]))
+        return ops.sum(layer(point, point * 1.0, point * 1.0))
 
     assert np.isfinite(gradients(loss, [point])[0]).all()
 

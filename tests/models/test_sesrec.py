@@ -7,9 +7,11 @@ from batches import SPEC, batch, feature_tables, random_histories
 from gradients import gradients
 from layer_weights import numpy, randomize
 
+from sar_tf.interop.pairs import slot_pairs
 from sar_tf.layers.interest_contrast import SPLITS
-from sar_tf.models import SESRec, get
+from sar_tf.models import SESRec, get, groups
 from sar_tf.models.sesrec import ABLATIONS
+from sar_tf.models.unisar import PAIR_INPUTS
 
 OPTIONS = {
     "item_dims": (4, 2),
@@ -25,27 +27,27 @@ SIZES = [(4, 3), (2, 1), (0, 3), (1, 2), (4, 0), (0, 0)]
 LOSSES = ("click_loss", "query_item_loss", "contrast_loss")
 
 
-def with_queries(inputs, spec=SPEC, seed=0):
-    """Gives the search behaviors of a batch query ids and sources."""
+def rec_batch(spec, histories, groups=None, seed=0):
+    """A batch of recommendations whose searches have query ids and sources."""
     rng = np.random.default_rng(seed)
+    inputs = batch(spec, histories, groups)
+    history = inputs["history"]
+    mask = history["search_mask"]
     highest_ids = {
         "search_queries": spec.num_queries,
         "search_sources": spec.num_search_sources,
     }
-    for group in inputs["rec"]["history"]:
-        mask = group["search_mask"]
-        for name, highest in highest_ids.items():
-            drawn = rng.integers(min(highest, 1), highest + 1, (mask.shape[0], 3))
-            group[name] = np.where(mask, drawn[:, : mask.shape[1]], 0).astype("int32")
-    return {"rec": inputs["rec"]}
+    for name, highest in highest_ids.items():
+        drawn = rng.integers(min(highest, 1), highest + 1, mask.shape)
+        history[name] = np.where(mask, drawn, 0).astype("int32")
+    # The pairs are of these queries.
+    return {"history": history, "rec": {**inputs["rec"], **slot_pairs(history)}}
 
 
 def small_model(spec=SPEC, seed=0, **options):
-    """A built model with random weights and feature tables."""
-    model = SESRec(spec, **{**OPTIONS, **options})
-    model.build_on(with_queries(batch(spec, random_histories(spec, [(1, 1)])), spec))
-    model.set_feature_tables(feature_tables(spec))
-    if "query_item_loss" in model.loss_weights["rec"]:
+    """A model with random weights and feature tables."""
+    model = SESRec(spec, feature_tables(spec), **{**OPTIONS, **options})
+    if "query_item_loss" in model.loss_weights:
         temperature = float(model.query_item_contrast.temperature)
         randomize(model, seed)
         model.query_item_contrast.temperature.assign(temperature)
@@ -57,7 +59,7 @@ def small_model(spec=SPEC, seed=0, **options):
 def case():
     """A model, histories of all kinds, and their batch."""
     histories = random_histories(SPEC, SIZES)
-    return small_model(), histories, with_queries(batch(SPEC, histories))
+    return small_model(), histories, rec_batch(SPEC, histories)
 
 
 def scores_of(model, inputs):
@@ -65,8 +67,11 @@ def scores_of(model, inputs):
 
 
 def losses_of(model, inputs):
-    losses = model(inputs, training=True)["rec"]
-    return {name: float(value) for name, value in losses.items()}
+    return {name: float(x) for name, x in model.losses_of("rec", inputs).items()}
+
+
+def total_loss(model, inputs):
+    return model.compute_loss(y_pred=model(inputs, training=True))
 
 
 def test_registered_for_recommendation_only(case):
@@ -81,16 +86,11 @@ def test_padding_changes_nothing(case, co_attention):
     """Full widths, and as few slots as each group needs."""
     _, histories, inputs = case
     model = small_model(co_attention=co_attention)
-    groups = [(1, 4, 3), (1, 2, 1), (2, 1, 3), (2, 4, 1)]
-    trimmed = with_queries(batch(SPEC, histories, groups))
-    # The same queries in both batches.
-    start = 0
-    for group in trimmed["rec"]["history"]:
-        rows = slice(start, start + len(group["search_mask"]))
-        for name in ("search_queries", "search_sources"):
-            width = group["search_mask"].shape[1]
-            group[name] = inputs["rec"]["history"][0][name][rows, :width]
-        start = rows.stop
+    layout = [(1, 4, 3), (1, 2, 1), (2, 1, 3), (2, 4, 1)]
+    trimmed = rec_batch(SPEC, histories, layout)
+    cut = groups.cut_histories(trimmed["history"], model.trims_history)
+    widths = [group.history["rec_items"].shape[1] for group in cut]
+    assert widths == ([4, 4, 4, 4] if co_attention == "reference" else [4, 2, 1, 4])
     np.testing.assert_allclose(
         scores_of(model, trimmed), scores_of(model, inputs), rtol=1e-5
     )
@@ -104,8 +104,9 @@ def test_a_candidate_is_scored_as_if_alone(case):
     scores = scores_of(model, inputs)
     for column in range(scores.shape[1]):
         candidates = inputs["rec"]["candidates"][:, column : column + 1]
-        alone = model.score("rec", {**inputs["rec"], "candidates": candidates})
-        np.testing.assert_allclose(numpy(alone)[:, 0], scores[:, column], rtol=1e-5)
+        alone = {**inputs, "rec": {**inputs["rec"], "candidates": candidates}}
+        found = numpy(model.score("rec", alone))
+        np.testing.assert_allclose(found[:, 0], scores[:, column], rtol=1e-5)
 
 
 def test_everything_is_finite(case):
@@ -115,7 +116,7 @@ def test_everything_is_finite(case):
     assert np.isfinite(list(losses_of(model, inputs).values())).all()
 
     def total():
-        return sum(model.losses_of("rec", inputs["rec"]).values())
+        return sum(model.losses_of("rec", inputs).values())
 
     for variable, gradient in zip(
         model.trainable_variables,
@@ -127,7 +128,7 @@ def test_everything_is_finite(case):
 
 def test_only_empty_histories():
     model = small_model()
-    inputs = with_queries(batch(SPEC, [[], []], [(2, 1, 1)]))
+    inputs = rec_batch(SPEC, [[], []], [(2, 1, 1)])
     assert np.isfinite(scores_of(model, inputs)).all()
     losses = losses_of(model, inputs)
     assert losses["query_item_loss"] == losses["contrast_loss"] == 0
@@ -137,10 +138,10 @@ def test_only_empty_histories():
 def test_ablations_add_one_module_each(ablation):
     # A margin so large that every triplet costs something.
     model = small_model(ablation=ablation, triplet_margin=20.0)
-    inputs = with_queries(batch(SPEC, random_histories(SPEC, SIZES)))
+    inputs = rec_batch(SPEC, random_histories(SPEC, SIZES))
     losses = losses_of(model, inputs)
     number = {"base": 1, "alignment": 2, "contrast": 3, "full": 3}[ablation]
-    assert tuple(losses) == LOSSES[:number] == tuple(model.loss_weights["rec"])
+    assert tuple(losses) == LOSSES[:number] == ("click_loss", *model.loss_weights)
     width = sum(model.item_encoder.feature_dims) + model.item_encoder.embedding_dim
     interests = 6 if ablation == "full" else 2
     kernel = model.prediction.hidden[0].kernel
@@ -150,7 +151,7 @@ def test_ablations_add_one_module_each(ablation):
     named = {v.path: v for v in model.trainable_variables}
 
     def total():
-        return sum(model.losses_of("rec", inputs["rec"]).values())
+        return sum(model.losses_of("rec", inputs).values())
 
     used = gradients(total, list(named.values()))
     unused = [n for n, g in zip(named, used, strict=True) if not np.any(g)]
@@ -161,11 +162,9 @@ def test_ablations_add_one_module_each(ablation):
 def test_splits(case, monkeypatch, split):
     model, _, inputs = case
     monkeypatch.setattr(model, "split", split)
-    group = model.encode_history(inputs["rec"]["history"][0])
-    for scenario, mask in group["masks"].items():
-        similar, dissimilar = (
-            numpy(group[side][scenario]) for side in ("similar", "dissimilar")
-        )
+    read = model.encode_history(inputs["history"], training=False)["masks"]
+    for masks in read.values():
+        mask, similar, dissimilar = map(numpy, masks)
         np.testing.assert_array_equal(similar | dissimilar, mask)
         np.testing.assert_array_equal(similar.any(axis=1), mask.any(axis=1))
         np.testing.assert_array_equal(dissimilar.any(axis=1), mask.any(axis=1))
@@ -176,9 +175,9 @@ def test_search_sources_and_query_ids_count(case):
     model, _, inputs = case
     before = scores_of(model, inputs)
     for name in ("search_sources", "search_queries"):
-        history = dict(inputs["rec"]["history"][0])
+        history = dict(inputs["history"])
         history[name] = np.where(history["search_mask"], 1, 0).astype("int32")
-        changed = {"rec": {**inputs["rec"], "history": (history,)}}
+        changed = {**inputs, "history": history}
         differs = np.any(scores_of(model, changed) != before, axis=1)
         assert differs[0]
         assert not differs[4]  # no searches
@@ -193,25 +192,16 @@ def test_data_without_features_and_sources():
         caption_length=0,
     )
     model = small_model(spec, item_dims=(8,))
-    inputs = with_queries(batch(spec, random_histories(spec, SIZES)), spec)
+    inputs = rec_batch(spec, random_histories(spec, SIZES))
     assert numpy(model.source_embedding.embeddings).shape == (1, 8)
     assert np.isfinite(scores_of(model, inputs)).all()
-
-
-def test_config_round_trips(case):
-    model, _, inputs = case
-    copy = SESRec.from_config(model.get_config())
-    copy.build_on(inputs)
-    copy.set_weights(model.get_weights())
-    np.testing.assert_array_equal(scores_of(copy, inputs), scores_of(model, inputs))
 
 
 def test_it_learns(case):
     """In steps that XLA compiles, as for a TPU."""
     _, _, inputs = case
     keras.utils.set_random_seed(6)
-    model = SESRec(SPEC, **{**OPTIONS, "dropout": 0.1})
-    model.build_on(inputs)
+    model = SESRec(SPEC, feature_tables(SPEC), **{**OPTIONS, "dropout": 0.1})
     model.compile(keras.optimizers.Adam(0.02), jit_compile=True)
     losses = []
     for _ in range(60):
@@ -223,13 +213,36 @@ def test_it_learns(case):
 
 
 @pytest.mark.parametrize(
+    ("weights", "left_out"),
+    [
+        ({"query_item_weight": 0.0}, {"query_item_loss"}),
+        ({"contrast_weight": 0.0}, {"contrast_loss"}),
+    ],
+)
+def test_a_loss_of_weight_0_is_left_out(case, weights, left_out):
+    whole, _, inputs = case
+    model = small_model(**weights)
+    assert set(whole.loss_weights) - set(model.loss_weights) == left_out
+    assert set(losses_of(model, inputs)) == {"click_loss", *model.loss_weights}
+    needs = set(whole.needs) - set(model.needs)
+    if "query_item_loss" in left_out:
+        assert needs == {*PAIR_INPUTS, "pair_queries", "sampled_queries"}
+        assert not hasattr(model, "query_item_contrast")
+    else:
+        assert not needs
+
+
+@pytest.mark.parametrize(
     ("options", "problem"),
     [
         ({"ablation": "none"}, "ablation must be one of base, alignment"),
         ({"split": "1/4"}, "split must be one of mean, median"),
         ({"item_dims": (4, 2, 2, 2)}, "item_dims has 4 widths for an id and 2 feat"),
         ({"num_heads": 3}, "num_heads=3 does not divide the width 8"),
-        ({"co_attention": "official"}, "'reference' or 'paper'"),
+        (
+            {"co_attention": "official"},
+            "co_attention must be one of reference, paper, not 'official'",
+        ),
     ],
 )
 def test_unusable_hyperparameters(options, problem):

@@ -8,8 +8,9 @@ import tensorflow as tf
 
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.pipeline import BatchPipeline
+from sar_tf.models import SESRec, UniSAR
 from sar_tf.serving.export import export, input_signature
-from sar_tf.training.build import build_model
+from sar_tf.spec import INPUTS
 
 # Scores what signature.npz holds by a SavedModel, without this package.
 LOAD = """
@@ -44,7 +45,7 @@ def pipeline(simulated_dataset):
 @pytest.fixture(scope="module")
 def model(pipeline):
     keras.utils.set_random_seed(1)
-    return build_model("unisar", pipeline, {"embedding_dim": 8, "hidden_dim": 8})
+    return UniSAR(pipeline.spec, pipeline.tables, embedding_dim=8, hidden_dim=8)
 
 
 @pytest.fixture(scope="module")
@@ -58,20 +59,24 @@ def exported(model, tmp_path_factory):
     return folder
 
 
-def as_signature(inputs):
-    """The inputs of a batch of one group as those of a signature."""
-    flat = {name: value for name, value in inputs.items() if name != "history"}
-    flat.update(inputs["history"][0])
-    del flat["row"], flat["is_target"]
-    return {name: value.numpy() for name, value in flat.items()}
+def as_signature(model, task, batch, size=None):
+    """Targets of a batch, each with its history, as a signature takes them."""
+    rows = batch[task]["history_row"].numpy()
+    flat = {name: value.numpy() for name, value in batch[task].items()}
+    for name, value in batch["history"].items():
+        if INPUTS[name].part == "history":
+            flat[name] = value.numpy()[rows]
+    names = input_signature(task, model)
+    return {name: tf.constant(flat[name][:size]) for name in names}
 
 
 def test_another_process_scores_the_same(pipeline, model, exported):
     batch = next(iter(pipeline.evaluate("test")))
     expected = {}
-    for task, inputs in batch.items():
-        np.savez(exported / f"rank_{task}.npz", **as_signature(inputs))
-        expected[f"rank_{task}"] = keras.ops.convert_to_numpy(model.score(task, inputs))
+    for task in model.tasks:
+        inputs = as_signature(model, task, batch)
+        np.savez(exported / f"rank_{task}.npz", **inputs)
+        expected[f"rank_{task}"] = keras.ops.convert_to_numpy(model.score(task, batch))
     subprocess.run(
         [sys.executable, "-c", LOAD, exported], check=True, cwd=exported, timeout=120
     )
@@ -82,22 +87,31 @@ def test_another_process_scores_the_same(pipeline, model, exported):
             np.testing.assert_allclose(scores[name], values, atol=1e-6)
 
 
-def test_any_number_of_rows_and_candidates(pipeline, exported):
+def test_any_number_of_rows_and_candidates(pipeline, model, exported):
     rank = tf.saved_model.load(exported / "1").signatures["rank_rec"]
-    inputs = as_signature(next(iter(pipeline.evaluate("test")))["rec"])
-    scores = rank(**{n: tf.constant(a) for n, a in inputs.items()})["scores"].numpy()
-    few = {name: tf.constant(array[:3]) for name, array in inputs.items()}
+    batch = next(iter(pipeline.evaluate("test")))
+    scores = rank(**as_signature(model, "rec", batch))["scores"].numpy()
+    few = as_signature(model, "rec", batch, size=3)
     few["candidates"] = few["candidates"][:, 5:12]
     np.testing.assert_allclose(rank(**few)["scores"], scores[:3, 5:12], atol=1e-6)
 
 
 def test_signature_names_what_a_task_needs(model):
-    rec = input_signature("rec", model.data_spec)
-    search = input_signature("search", model.data_spec)
-    assert set(search) - set(rec) == {"query", "query_words"}
+    rec = input_signature("rec", model)
+    search = input_signature("search", model)
+    assert set(search) - set(rec) == {"query_words"}
+    assert set(rec) - set(model.needs) == {"candidates"}
+    assert "search_queries" not in rec  # only words tell a query here
     assert rec["candidates"].shape.as_list() == [None, None]
     assert rec["rec_items"].shape.as_list() == [None, 5]
     assert rec["search_mask"].dtype == tf.bool
+
+
+def test_models_need_different_inputs(pipeline):
+    model = SESRec(pipeline.spec, pipeline.tables, item_dims=(4,), num_heads=2)
+    names = set(input_signature("rec", model))
+    assert {"search_queries", "search_sources", "user"} < names
+    assert not {"rec_positions", "query_words", "pair_items"} & names
 
 
 def test_an_export_replaces_the_one_before(exported):

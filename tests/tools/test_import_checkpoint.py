@@ -145,8 +145,13 @@ def test_from_checkpoint_to_evaluation_and_export(
 def assert_same_scores(model, dataset_dir, run_dir):
     """The SavedModel scores a batch as the fixture's model, given its features."""
     dataset = SequenceDataset.open(dataset_dir)
-    spec = model.data_spec
-    model.set_feature_tables(dataset.feature_tables(spec.caption_length or 1))
+    spec = model.spec
+    tables = dataset.feature_tables(spec.caption_length or 1)
+    other = type(model)(**{**model.get_config(), "tables": tables})
+    for own, official in zip(
+        other.trainable_variables, model.trainable_variables, strict=True
+    ):
+        own.assign(official)
     pipeline = BatchPipeline(
         dataset,
         tasks=model.tasks,
@@ -154,13 +159,12 @@ def assert_same_scores(model, dataset_dir, run_dir):
         max_search_history=spec.max_search_history,
         num_groups=1,
     )
-    inputs = next(iter(pipeline.evaluate("test")))["rec"]
+    batch = next(iter(pipeline.evaluate("test")))
     served = tf.saved_model.load(run_dir / "saved_model" / "1")
-    flat = {"user": inputs["user"], "candidates": inputs["candidates"]}
-    flat |= inputs["history"][0]
+    flat = {**batch["history"], **batch["rec"]}
     names = served.signatures["rank_rec"].structured_input_signature[1]
     scores = served.signatures["rank_rec"](**{name: flat[name] for name in names})
-    expected = model.score("rec", inputs)
+    expected = other.score("rec", batch)
     np.testing.assert_allclose(scores["scores"], expected, atol=1e-5)
 
 
