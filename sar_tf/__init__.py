@@ -21,6 +21,7 @@ _ORIGINS = {
     "DatasetError": "sar_tf.data.dataset_info",
     "RunConfig": "sar_tf.training.config",
     "SequenceDataset": "sar_tf.data.dataset",
+    "describe_batch": "sar_tf.spec",
     "evaluate_run": "sar_tf.training.run",
     "export": "sar_tf.serving.export",
     "load_run": "sar_tf.training.run",

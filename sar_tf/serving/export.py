@@ -5,6 +5,7 @@ import os
 import keras
 import tensorflow as tf
 
+from sar_tf.data.pipeline import BatchPipeline
 from sar_tf.files import whole_folder
 from sar_tf.models import Model
 from sar_tf.spec import axis_sizes, inputs_of
@@ -13,7 +14,9 @@ from sar_tf.spec import axis_sizes, inputs_of
 _NOT_ASKED_FOR = ("history_row", "is_target")
 
 
-def export(model: Model, path: str | os.PathLike) -> None:
+def export(
+    model: Model, path: str | os.PathLike, data: BatchPipeline | None = None
+) -> None:
     """Writes a SavedModel with one signature a task: rank_rec, rank_search.
 
     A signature takes what `input_signature` lists, by name, and returns "scores"
@@ -23,7 +26,16 @@ def export(model: Model, path: str | os.PathLike) -> None:
     Args:
         model: The model.
         path: The folder, by TensorFlow Serving's rule named by a version number.
+        data: The data whose dense ids the callers will send, to be checked.
+
+    Raises:
+        ValueError: The data is not of the sizes that the model is made for.
     """
+    if data is not None and data.spec != model.spec:
+        raise ValueError(
+            f"the model is made for other data than {data.dataset.dataset_dir}: it has "
+            f"{model.spec}, the data {data.spec}"
+        )
     archive = keras.export.ExportArchive()
     archive.track(model)
     for task in model.tasks:
