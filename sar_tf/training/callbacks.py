@@ -158,7 +158,7 @@ class FiniteSteps(keras.callbacks.Callback):
 
     def _stop(self, what):
         last = self.run_dir.last
-        kept = f", {last} is older" if last.is_file() else ""
+        kept = f", {last} was saved before it" if last.is_file() else ""
         raise TrainingError(
             f"step {self.step} of epoch {self.epoch + 1}: {what}; its batch is in "
             f"{self._write_batch()}{kept}; try a lower --learning_rate in "
