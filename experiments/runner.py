@@ -1,4 +1,4 @@
-"""What experiments/run.py does: train, evaluate, export."""
+"""The commands of experiments/run.py: train, evaluate, export."""
 
 import dataclasses
 import json
@@ -40,13 +40,13 @@ USER_ERRORS = (
 
 
 def run_command(arguments: Sequence[str]) -> None:
-    """Does what a command line says.
+    """Runs a command line.
 
     Args:
         arguments: The command line, without the program's name.
 
     Raises:
-        One of USER_ERRORS: It cannot be done.
+        One of USER_ERRORS: The command cannot run.
     """
     command = flags.parse(arguments)
     program = command.program

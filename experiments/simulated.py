@@ -6,19 +6,19 @@ from pathlib import Path
 from pipelines import simulate
 
 _SIZES = {"num_users": 500, "num_items": 600, "search_share": 0.5}
-_SECONDS = 600  # That another worker may take to make it.
+_SECONDS = 600  # Longest wait for another worker to make it.
 
 
 def make_where_missing(folder: str, seed: int, is_first_worker: bool) -> None:
-    """Makes the dataset folder where it is missing; of several workers, the first does.
+    """Makes the dataset folder if it is missing; only the first worker makes it.
 
     Args:
         folder: The dataset folder.
-        seed: Seed of every draw.
-        is_first_worker: Whether this process is the one that makes it.
+        seed: Seed of all random draws.
+        is_first_worker: Whether this process makes the folder.
 
     Raises:
-        TimeoutError: The first worker does not make it.
+        TimeoutError: The first worker has not made it in time.
     """
     path = Path(folder).resolve()
     if path.exists():
@@ -30,4 +30,6 @@ def make_where_missing(folder: str, seed: int, is_first_worker: bool) -> None:
         if path.exists():
             return
         time.sleep(1)
-    raise TimeoutError(f"{path} does not appear: the first worker should make it")
+    raise TimeoutError(
+        f"{path} is missing; the first worker has not made it in {_SECONDS} seconds"
+    )

@@ -1,4 +1,4 @@
-"""Files and folders that are complete or not there at all. Without TensorFlow."""
+"""Files and folders that appear only when they are complete. Needs no TensorFlow."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ class WriteError(OSError):
 
 
 def partial_path(path: str | os.PathLike) -> Path:
-    """The hidden place beside `path` where its content is written first."""
+    """The hidden path beside `path` to which its content is written first."""
     path = Path(path)
     return path.with_name(f"{_PREFIX}{path.name}")
 
@@ -40,9 +40,8 @@ def whole_file(
 
     Args:
         path: The file to make or replace.
-        previous: New name of the file that `path` was before; None deletes that file.
-            A process that is killed between the two renamings leaves `previous` and
-            no `path`.
+        previous: New name of the old file at `path`; None deletes it. A process that
+            is killed between the two renamings leaves `previous` and no `path`.
 
     Raises:
         WriteError: The disk is full, or the folder is missing or not writable.
@@ -56,7 +55,7 @@ def whole_file(
             path.replace(previous)
         beside.replace(path)
     except OSError as error:
-        # HDF5 errors have a text of many lines, so the text is made from the number.
+        # The text of an HDF5 error has many lines; its number gives a short text.
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise WriteError(f"{path} cannot be written: {reason}; {ADVICE}") from error
     finally:
@@ -74,7 +73,8 @@ def whole_folder(path: str | os.PathLike, replace: bool = False) -> Iterator[Pat
 
     Args:
         path: The folder to make; missing parents are made.
-        replace: Replace a folder that holds files; without it that is an OSError.
+        replace: Whether to replace a folder that holds files; if false, such a folder
+            is an OSError.
 
     Raises:
         WriteError: Another process is writing the same folder.

@@ -18,13 +18,13 @@ def main(argv: list[str] | None = None) -> None:
         "--reviews",
         type=Path,
         required=True,
-        help="file of one review a line, a JSON object; plain or gzip",
+        help="file with one review on each line, a JSON object; plain or gzip",
     )
     parser.add_argument(
         "--metadata",
         type=Path,
         required=True,
-        help="file of one item a line, a JSON object or Python dict with the item's "
+        help="file with one item on each line, a JSON object or Python dict with its "
         "categories; plain or gzip",
     )
     job.add_max_bad_fraction(parser)

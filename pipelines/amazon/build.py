@@ -1,8 +1,8 @@
 """Makes a dataset from Amazon reviews and metadata, with semi-synthetic searches.
 
 Every review is a recommendation behavior and, if the item has a query, also a search
-for one of the queries made from the item's categories. The layouts of 2014, 2018 and
-2023 are read, with and without gzip.
+for one of the queries made from the item's categories. The job reads the layouts of
+2014, 2018 and 2023, with and without gzip.
 """
 
 import itertools
@@ -43,11 +43,11 @@ def build_dataset(
 
     Args:
         output_dir: Folder to make; it appears when complete.
-        reviews: File of one review a line.
-        metadata: File of one item a line, with its categories.
+        reviews: File with one review on each line.
+        metadata: File with one item on each line, with its categories.
         seed: Seed of the draws of queries and negatives.
         max_bad_fraction: Largest share of malformed rows in a file.
-        command: What dataset_info.json gives as the command that made the dataset.
+        command: The command that made the dataset, for dataset_info.json.
 
     Raises:
         job.UserError: A file is missing, damaged or of an unknown layout, too many rows
@@ -88,12 +88,12 @@ def _write(
 
     Args:
         directory: The folder.
-        interactions: What `read_reviews` returns.
+        interactions: Result of `read_reviews`.
         item_queries: The texts of each raw item's queries.
         seed: Seed of the draws of queries and negatives.
         command: The command that makes the dataset.
     """
-    # These import TensorFlow, which takes seconds; a missing file is reported before.
+    # These import TensorFlow, which takes seconds: missing files are found before.
     import_tensorflow()
     from pipelines.amazon.records import Catalogue, user_record
     from pipelines.common import writer

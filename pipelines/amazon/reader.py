@@ -19,7 +19,7 @@ from pipelines.common.progress import progress
 from pipelines.common.rejects import Rejects
 
 GZIP_MAGIC = b"\x1f\x8b"
-HEAD = 1000  # Rows that are read to find out the layout of a file.
+HEAD = 1000  # Number of first rows that show the layout of a file.
 MAX_TIME = 2**53  # The largest integer that JSON holds exactly.
 
 # The start of a row of the 2014 metadata: gives the item without parsing the row.
@@ -62,7 +62,7 @@ def read_reviews(path: Path, rejects: Rejects, max_bad_fraction: float) -> pd.Da
     """Reads the user, item and time of each review.
 
     Args:
-        path: File of one review a line.
+        path: File with one review on each line.
         rejects: Collects the malformed rows.
         max_bad_fraction: Largest share of malformed rows.
 
@@ -114,11 +114,11 @@ def read_hierarchies(
 ) -> dict[str, list[Hierarchy]]:
     """Reads the category hierarchies of the given items.
 
-    Rows of other items are skipped, and not checked if that saves parsing them. An item
+    Rows of other items are skipped, and if possible not even parsed. An item
     with several equal descriptions, as in the 2018 release, is not malformed.
 
     Args:
-        path: File of one item a line.
+        path: File with one item on each line.
         items: Raw ids of the items to read.
         rejects: Collects the malformed rows.
         max_bad_fraction: Largest share of malformed rows.
@@ -205,7 +205,7 @@ def _python_literal(text: bytes) -> Any:
 def _open(path: Path, layouts: tuple, kind: str):
     """Finds the layout of a file and returns its lines and the layout's keys.
 
-    It is the first layout whose keys are all in one of the first rows.
+    The layout is the first one whose keys are all in one of the first rows.
     """
     lines = read_lines(path)
     head = list(itertools.islice(lines, HEAD))

@@ -11,7 +11,7 @@ from sar_tf.data.schema import SPLITS, Ragged, UserRecord
 
 
 class Catalogue(NamedTuple):
-    """What is the same for the records of all users, in dense ids."""
+    """Data for the records of all users, in dense ids."""
 
     num_items: int
     item_queries: RaggedTable  # The queries of item 0 (none), 1, …

@@ -1,1 +1,1 @@
-"""What the jobs share: flags, progress, malformed rows, vocabularies, the writer."""
+"""Common parts of the jobs: flags, progress, malformed rows, vocabularies, writer."""

@@ -1,4 +1,4 @@
-"""What every job shares: flags, errors of one line, an output folder made whole."""
+"""Common parts of all jobs: flags, errors of one line, a complete output folder."""
 
 import argparse
 import contextlib

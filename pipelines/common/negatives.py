@@ -8,7 +8,7 @@ NUM_CANDIDATES = 99  # Negatives of a target, as in both papers.
 
 
 def user_generator(seed: int, user: int) -> np.random.Generator:
-    """The generator of one user's draws; the same in whatever process it is made."""
+    """The generator of one user's draws; equal in all processes."""
     return np.random.default_rng([seed, user])
 
 
@@ -19,7 +19,7 @@ def draw_negatives(
     num_targets: int,
     num_negatives: int = NUM_CANDIDATES,
 ) -> np.ndarray:
-    """Draws items with which the user never interacted, uniformly.
+    """Draws uniformly from the items that the user never interacted with.
 
     Args:
         generator: The user's generator, see `user_generator`.
@@ -37,8 +37,8 @@ def draw_negatives(
     num_others = num_items - len(user_items)
     if num_targets and num_others < num_negatives:
         raise UserError(
-            f"a target needs {num_negatives} negatives, but one of the users "
-            f"interacted with all but {num_others} of the {num_items} items; "
+            f"a target needs {num_negatives} negatives, but one user interacted "
+            f"with all but {num_others} of the {num_items} items; "
             "give the job a log with more items"
         )
     ranks = np.zeros((num_targets, num_negatives), np.int64)

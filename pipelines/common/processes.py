@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 
 
 class ProcessPool:
-    """Calls functions in other processes and returns results in order; in a `with`.
+    """Calls functions in other processes and returns results in order.
 
-    With fewer than four calls it makes them in this process, which saves the seconds
-    that it takes to start others.
+    Use it in a `with`. It makes fewer than four calls in this process, which saves the
+    seconds to start others.
 
     Args:
         num_tasks: Number of long calls to spread over the processes.

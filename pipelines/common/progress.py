@@ -45,7 +45,7 @@ class ProgressLines:
             self._print()
 
     def set_postfix_str(self, text: str = "", refresh: bool = True) -> None:
-        """Sets what stands at the end of each line."""
+        """Sets the text at the end of each line."""
         self._postfix = text
         if refresh:
             self._print()
@@ -68,10 +68,10 @@ class ProgressLines:
 
 
 def progress(description: str, total: int | None, unit: str) -> tqdm | ProgressLines:
-    """Shows on stderr how far a job is; `update` it, use it in a `with`.
+    """Shows the progress of a job on stderr; use it in a `with` and `update` it.
 
     Args:
-        description: What is being done.
+        description: First words of the bar or line.
         total: The amount at the end; None if unknown.
         unit: Unit of the amount, such as " rows".
     """

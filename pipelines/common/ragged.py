@@ -56,7 +56,7 @@ def word_lists(texts: Iterable[str], dtype: DTypeLike = object) -> RaggedTable:
     """The words of each text, which are separated by spaces.
 
     Args:
-        texts: One text a row.
+        texts: One text for each row.
         dtype: Type of the words; `np.int64` if they are numbers.
     """
     return RaggedTable.from_rows((text.split() for text in texts), dtype)
@@ -78,7 +78,7 @@ def find_sorted(ordered: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, ..
 
     Returns:
         [values] place of each value in the array, and [values] whether it is there; the
-        place of a value that is not there means nothing.
+        place of a missing value has no meaning.
     """
     place = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
     return place, ordered[place] == values

@@ -20,8 +20,8 @@ class Rejects:
 
     Args:
         path: The file to write.
-        keep_at: New place of the file after `check` failed the job, because the
-            folder that the job was writing is removed then.
+        keep_at: New place of the file if `check` fails the job, because a failed job
+            removes its folder.
     """
 
     def __init__(self, path: Path, keep_at: Path | None = None):
@@ -30,7 +30,7 @@ class Rejects:
         self._keep_at = keep_at
         self._file = None
         if keep_at is not None:
-            # A file of an earlier job would look like this one's.
+            # Removes the file of an earlier job.
             keep_at.unlink(missing_ok=True)
 
     @classmethod

@@ -50,7 +50,7 @@ def by_time(
 def history_ends(timestamps: np.ndarray, target_behavior: np.ndarray) -> np.ndarray:
     """Counts the behaviors strictly earlier than each target: its history's length.
 
-    Behaviors at the target's own time are left out, because they would give it away.
+    Behaviors at the target's own time are left out, because they would leak it.
 
     Args:
         timestamps: [N] times of one user's sequence, never decreasing.

@@ -54,7 +54,7 @@ class Vocabulary:
         return self._index.to_numpy()
 
     def save(self, path: Path) -> None:
-        """Writes one raw id a line: the number of the line, from 1, is the dense id."""
+        """Writes one raw id on each line; the line number, from 1, is the dense id."""
         lines = [str(raw_id) for raw_id in self._index]
         for line in lines:
             if "\n" in line or "\r" in line:

@@ -17,7 +17,7 @@ from sar_tf.data.schema import SPLITS, TASKS, UserRecord, encode_record
 
 @dataclasses.dataclass
 class Summary:
-    """What the shards written so far hold; the summaries of several shards add up."""
+    """Counts of the shards written so far; the summaries of several shards add up."""
 
     num_behaviors: np.ndarray  # [2] by behavior type
     targets: np.ndarray  # [2, 3] by task and split
@@ -104,7 +104,7 @@ class Tables:
     word ids.
 
     Attributes:
-        vocabularies: By name; "user", "item" and "word" at least.
+        vocabularies: Vocabularies by name; at least "user", "item" and "word".
         queries: The words of query 0 (none), 1, …
         user_features: Features of users by name.
         item_features: Features of items by name.
@@ -135,7 +135,7 @@ def write_dataset(
     Args:
         directory: The folder that holds the shards.
         summary: Sum of the summaries of all shards.
-        tables: Everything else.
+        tables: The vocabularies, queries and features.
         name: Name of the dataset.
         command: The command that makes the dataset.
         seed: Seed of the job's random draws.

@@ -3,13 +3,13 @@
 The rules are those of UniSAR's section 5.1.1:
 
 - The last two days, in Beijing time, are dropped: the day on which the log ends, which
-  may be incomplete, and the day before. Of the days that remain the last is the test
-  split, the one before it validation, and all earlier ones train.
+  may be incomplete, and the day before. Of the other days, the last is the test split,
+  the day before it validation, and all earlier days are train.
 - Behaviors are clicked recommendations and search sessions, with a click or without.
   Only users with both are kept.
 - An interaction is a clicked recommendation or an item clicked in a session (one
   interaction, even if it was clicked several times there). Users and items with fewer
-  than five interactions are dropped, repeatedly, until all that remain have five. A
+  than five interactions are dropped, repeatedly, until all others have five. A
   session stays if all of its clicked items are dropped, as a session without a click.
 - Every interaction is a target unless the user did nothing before. It sees only
   behaviors strictly earlier in time, so nothing of its own batch or session.
@@ -61,7 +61,7 @@ def build_dataset(
             user_features.csv.
         seed: Seed of the draw of negatives.
         max_bad_fraction: Largest share of malformed rows in a file.
-        command: What dataset_info.json gives as the command that made the dataset.
+        command: The command that made the dataset, for dataset_info.json.
 
     Raises:
         job.UserError: A file or column is missing, too many rows are malformed, no
@@ -90,8 +90,8 @@ def build_dataset(
             raise job.UserError(
                 f"{input_dir}: no user is left; before the log's last two days a user "
                 "needs a search session, a clicked recommendation and "
-                f"{MIN_INTERACTIONS} interactions with items that have "
-                f"{MIN_INTERACTIONS} themselves"
+                f"{MIN_INTERACTIONS} interactions, with items of at least "
+                f"{MIN_INTERACTIONS} interactions"
             )
         _write(staging, pool, grouped, kept, logs.codes, days, seed, command)
 
@@ -121,7 +121,7 @@ def _write(
     seed: int,
     command: str,
 ) -> None:
-    # These import TensorFlow, which takes seconds; a missing file is reported before.
+    # These import TensorFlow, which takes seconds: missing files are found before.
     import_tensorflow()
     from pipelines.common import writer
     from pipelines.kuaisar.records import Settings, write_part

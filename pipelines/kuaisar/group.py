@@ -14,15 +14,15 @@ MIN_INTERACTIONS = 5
 def group_part(part: int, work: Path, repeated: np.ndarray, end_time: int) -> Path:
     """Groups the rows of one part's users into behaviors and saves them.
 
-    A behavior is a clicked recommendation or a search session. A session is the rows of
-    one session id: its time is the earliest of theirs, its query and source are those
-    of the first row. Only users with both kinds of behaviors are saved.
+    A behavior is a clicked recommendation or a search session. A session has all rows
+    of one session id. Its time is their earliest time; its query and source come from
+    the first row. Only users with both kinds of behaviors are saved.
 
     Args:
         part: Number of the part.
         work: Folder of the job's own files, with `query_codes.npz` and
             `source_codes.npz`: the job's code of each code in a piece.
-        repeated: What `find_repeated_sessions` found.
+        repeated: Result of `find_repeated_sessions`.
         end_time: Behaviors at this time and later are dropped, ms.
 
     Returns:
@@ -70,7 +70,7 @@ def group_part(part: int, work: Path, repeated: np.ndarray, end_time: int) -> Pa
 
 
 def _group_sessions(search, end_time):
-    """One row of SEARCH a session; session and item of each distinct clicked item."""
+    """One row of SEARCH for each session; session and item of each clicked item."""
     order = np.lexsort((search["session"], search["user"]))
     rows = search[order]
     is_first = np.ones(len(rows), bool)
@@ -99,7 +99,7 @@ def _group_sessions(search, end_time):
 class Kept:
     """The users and items that are left after the filters."""
 
-    users: list[np.ndarray]  # Of each part, [U] bool.
+    users: list[np.ndarray]  # [U] bool for each part.
     items: np.ndarray  # [catalogue] bool.
 
 

@@ -59,13 +59,13 @@ def open_tables(input_dir: Path) -> RawTables:
 
 @dataclasses.dataclass(frozen=True)
 class Logs:
-    """What the files hold, except for the rows that are laid out on disk.
+    """Contents of the files, except the rows, which are on disk.
 
     Attributes:
         num_items: Number of items in item_features.csv; their sorted raw ids are in
             `catalogue.npy`.
         last_time: Latest time of a well-formed row, ms.
-        repeated: Session ids that another user had before, see
+        repeated: Session ids that belong to another user, see
             `find_repeated_sessions`.
         codes: For "query" and "source", the text of each of the job's codes.
     """
@@ -198,7 +198,7 @@ class LogReader:
 
 
 def _merge_codes(path: Path, pieces: list[list[str]]) -> list[str]:
-    """Numbers the texts of all pieces anew and saves each piece's codes as new ones.
+    """Gives the texts of all pieces new codes; saves the new code of each old code.
 
     Returns:
         The text of each of the job's codes.

@@ -1,4 +1,4 @@
-"""Reads one piece of a KuaiSAR table, and tells its malformed rows from the others."""
+"""Reads one piece of a KuaiSAR table and finds its malformed rows."""
 
 import io
 import itertools
@@ -13,8 +13,8 @@ import pandas as pd
 from pipelines.common.job import UserError
 
 PIECE_BYTES = 8 << 20
-FIRST_LINE = 2  # Of a table's rows: the header is line 1.
-MAX_NUMBER = 2**53  # Where floats stop telling whole numbers apart.
+FIRST_LINE = 2  # Line of a table's first row; the header is line 1.
+MAX_NUMBER = 2**53  # Floats hold all integers up to this exactly.
 UNKNOWN = ("", "0", "empty")  # Values that mean "no value" in a feature.
 
 _NEWLINE, _QUOTE, _COMMA = 10, 34, 44
@@ -69,8 +69,8 @@ def open_table(path: Path, columns: Sequence[str]) -> list[Piece]:
 class Rows:
     """The rows of a piece that have the header's number of fields.
 
-    Each method reads one column and returns an array of one value a row. If a value is
-    malformed, its row is no longer `good` and the returned value means nothing.
+    Each method reads one column and returns an array with one value for each row. If a
+    value is malformed, its row is no longer `good` and the value has no meaning.
 
     Args:
         piece: The rows to read.
@@ -221,7 +221,9 @@ def _count_fields(data: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.nd
     line = np.cumsum(kind == _NEWLINE) - (kind == _NEWLINE)
     is_quote = kind == _QUOTE
     quotes = np.cumsum(is_quote)
-    before = np.concatenate([[0], quotes[kind == _NEWLINE][:-1]])  # Of each line.
+    before = np.concatenate(
+        [[0], quotes[kind == _NEWLINE][:-1]]
+    )  # Quotes before each line.
     inside = (quotes - before[line]) % 2 == 1
     separators = line[(kind == _COMMA) & ~inside]
     num_fields = np.bincount(separators, minlength=len(ends)) + 1

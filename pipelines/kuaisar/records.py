@@ -34,7 +34,7 @@ class Sessions(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What is the same for the records of all users."""
+    """Settings for the records of all users."""
 
     num_items: int
     validation_start: int  # ms
@@ -65,7 +65,7 @@ def user_record(
     num_sessions = len(sessions.time)
     times = np.concatenate([sessions.time, recs.time])
     order = np.argsort(times, kind="stable")
-    place = np.argsort(order)  # Of each behavior in the sequence.
+    place = np.argsort(order)  # Place of each behavior in the sequence.
     is_rec = order >= num_sessions
 
     clicked, lengths = sessions.clicked_items

@@ -1,8 +1,8 @@
 """Checks the rows of KuaiSAR's tables and lays the logs out by user on disk.
 
 Each function handles one piece of a table, so that memory does not grow with the log
-and several processes can share the work. It writes one file a piece, whose rows are in
-the order of parts. A part holds all rows of some of the users.
+and several processes can share the work. It writes one file for each piece, with rows
+in the order of parts. A part holds all rows of some of the users.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import numpy as np
 from pipelines.common.ragged import find_sorted, word_lists
 from pipelines.kuaisar.reader import BadRow, Piece, Rows
 
-MAX_WORDS = 50  # Of a query, and of a caption.
+MAX_WORDS = 50  # Largest number of words of a query or caption.
 
 USER_FEATURES = (
     "onehot_feat1",
@@ -35,7 +35,7 @@ SEARCH_COLUMNS = (
     "click_cnt",
 )
 
-# The rows that are kept of each log, by the name of its files.
+# Rows that are kept of each log.
 REC = np.dtype([(name, np.int64) for name in ("user", "item", "time")])
 SEARCH = np.dtype(
     [
@@ -51,7 +51,7 @@ SESSION = np.dtype([(name, np.int64) for name in ("session", "user")])
 
 @dataclasses.dataclass
 class Report:
-    """What one piece held.
+    """Summary of one piece.
 
     Attributes:
         num_lines, num_rows: Size of the piece.
@@ -118,7 +118,7 @@ def split_rec(piece: Piece, index: int, work: Path, num_parts: int) -> Report:
 def split_search(piece: Piece, index: int, work: Path, num_parts: int) -> Report:
     """Saves the rows of a piece of src_inter.csv; arguments as above.
 
-    It also saves which users have which session ids, laid out by session.
+    It also saves the pairs of session ids and users, in parts by session.
     """
     rows = Rows(piece, SEARCH_COLUMNS)
     columns = {

@@ -1,4 +1,4 @@
-"""The vocabularies, dense ids and feature tables of what KuaiSAR's filters keep."""
+"""The vocabularies, dense ids and feature tables of KuaiSAR's kept users and items."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from pipelines.kuaisar.split import ITEM_FEATURES, USER_FEATURES
 
 
 class DenseIds(NamedTuple):
-    """Dense ids by the job's own codes, 0 for what is dropped, and queries' words."""
+    """Dense ids by the job's own codes, 0 if dropped, and the words of queries."""
 
     users: np.ndarray  # Raw ids, sorted: dense id = place + 1.
     items: np.ndarray  # [catalogue]
@@ -44,7 +44,7 @@ def make_tables(
     kept: Kept,
     codes: dict[str, list[str]],
 ) -> tuple[Tables, DenseIds]:
-    """Makes the tables of what is kept, and the dense ids of the job's codes.
+    """Makes the tables of kept users and items, and the dense ids of the job's codes.
 
     Args:
         work: Folder of the job's own files.
@@ -114,7 +114,7 @@ def _kept_items(work: Path, items: Vocabulary):
             of_kept = np.repeat(is_kept, arrays["num_words"])
             parts[-1]["words"] = arrays["words"][of_kept]
     rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    # Of an item that is described twice the first row counts.
+    # If an item is described twice, its first row counts.
     _, first = np.unique(rows["id"], return_index=True)
     captions = RaggedTable.from_lengths(rows["words"], rows["num_words"]).take(first)
     captions = RaggedTable.from_lengths(captions.values, [0, *captions.lengths])

@@ -24,7 +24,7 @@ EXTRA_REC_ROWS = 5.0
 EXTRA_SEARCH_ROWS = 3.5
 CLICKED_SESSIONS = 0.6  # Share of search sessions with a click.
 SECOND_CLICK, THIRD_CLICK = 0.12, 0.02
-# A user's interests at a time; each is replaced once in the time of the log.
+# Number of a user's interests at a time; each changes once during the log.
 NUM_INTERESTS = 6
 REC_NOISE = 0.15  # Share of clicked recommendations outside the user's interests.
 FORGETFUL_QUERIES = 0.1  # Share of queries that fit every item of the theme.
@@ -99,8 +99,8 @@ def draw_queries(
 ) -> np.ndarray:
     """Draws the words of each search session from the caption of a wanted item.
 
-    The wanted item is the first clicked one, or in a session without a click some item
-    of the session's theme.
+    The wanted item is the first clicked item. In a session without a click it is some
+    item of the session's theme.
 
     Args:
         rows: What `draw_rows` drew.
@@ -193,8 +193,8 @@ def _draw_interests(num_users, catalogue, rng):
 def _draw_themes(rows, interests, catalogue, rng):
     """Fills rows.theme.
 
-    Each click follows one of the user's interests: that of the click before or another
-    one, see `_draw_stays`.
+    Each click follows one of the user's interests: the interest of the click before or
+    another one, see `_draw_stays`.
     """
     picks = np.flatnonzero(rows.clicked)
     user, is_rec = rows.user[picks], rows.is_rec[picks]
@@ -226,8 +226,8 @@ def _draw_stays(is_rec, block, first, catalogue, rng):
     """Draws the clicks that keep the interest of the click before.
 
     The probability depends on the scenarios of both clicks and on how often two items
-    of the same theme, or of different themes, have the same category; it makes the
-    shares those of FIGURE_2. All clicks of a search session have one theme.
+    of the same theme, or of different themes, have the same category. It gives the
+    shares of FIGURE_2. All clicks of a search session have one theme.
 
     Args:
         is_rec, block: [clicks] scenario and block of each click, by user and time.
@@ -255,7 +255,7 @@ def _draw_shown_items(rows, catalogue, rng):
     """Fills rows.item of rows without a click.
 
     Half of the recommendations and 30% of the search rows get an item of any theme, the
-    others one of the row's own theme.
+    others get an item of the row's own theme.
     """
     rest = np.flatnonzero(~rows.clicked)
     theme = rows.theme[rest]

@@ -1,4 +1,4 @@
-"""Makes a dataset from simulated logs: the quickstart's, and those of tests."""
+"""Makes a dataset from simulated logs, for the quickstart and for tests."""
 
 import os
 import tempfile

@@ -1,8 +1,8 @@
-"""Writes simulated raw logs in the KuaiSAR layout, with structure worth learning.
+"""Writes simulated raw logs in the KuaiSAR layout, with structure to learn.
 
-Users have latent interests (themes of items), which drift. They follow them in search
-and in recommendation, but often turn to another interest when they change from one to
-the other; the shares are those of UniSAR's Figure 2. Popularity within a theme follows
+Users have latent interests (themes of items), which drift. They follow their interests
+in search and in recommendation, but often change the interest when they change between
+the two, with the shares of UniSAR's Figure 2. Popularity within a theme follows
 Zipf's law. A query consists of words from the caption of an item that the user wants.
 The logs cover 19 days, like KuaiSAR's. The same seed and sizes give the same bytes.
 """
@@ -18,7 +18,7 @@ from pipelines.simulate.behavior import draw_queries, draw_rows
 from pipelines.simulate.catalogue import make_catalogue
 from pipelines.simulate.files import append_logs, write_items, write_users
 
-USERS_PER_PART = 5000  # Users that are in memory at a time.
+USERS_PER_PART = 5000  # Number of users in memory at a time.
 MIN_ITEMS = 400
 
 
@@ -59,7 +59,7 @@ def write_logs(
     with job.staged_output(Path(output_dir)) as staging:
         catalogue = make_catalogue(num_items, rng)
         write_items(staging, catalogue, rng)
-        # Gaps between the raw ids, as filtered logs have them.
+        # Raw ids have gaps, as in filtered logs.
         user_ids = np.sort(rng.choice(10 * num_users, num_users, replace=False)) + 1
         num_rows = np.zeros((num_users, 2), np.int64)
         group = np.zeros(num_users, np.int64)

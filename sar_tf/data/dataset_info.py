@@ -1,4 +1,4 @@
-"""dataset_info.json: what a dataset folder holds, written last."""
+"""dataset_info.json: the contents of a dataset folder. A job writes it last."""
 
 import dataclasses
 import hashlib
@@ -13,7 +13,7 @@ FILE_NAME = "dataset_info.json"
 
 
 class DatasetError(ValueError):
-    """A dataset folder that cannot be used; says which file and what to do."""
+    """A dataset folder cannot be used; the text names the file and what to do."""
 
 
 @dataclasses.dataclass
@@ -92,11 +92,11 @@ class DatasetInfo:
     def verify_shards(
         self, dataset_dir: str | os.PathLike, checksums: bool = True
     ) -> None:
-        """Checks that every shard is there, whole and, by checksum, unchanged.
+        """Checks that every shard exists, is complete and has its checksum.
 
         Args:
             dataset_dir: The folder that holds the shards.
-            checksums: Also read every shard and compare its SHA-256; without it
+            checksums: Whether to read every shard and compare its SHA-256; otherwise
                 only sizes are compared, which costs nothing.
 
         Raises:

@@ -1,4 +1,4 @@
-"""The sizes of a dataset that models are made of."""
+"""The sizes that a model takes from a dataset."""
 
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.dataset_info import DatasetError

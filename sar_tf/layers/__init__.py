@@ -1,4 +1,4 @@
-"""Keras layers, one idea a file."""
+"""Keras layers of the models."""
 
 from sar_tf.layers.activation_unit import ActivationUnit
 from sar_tf.layers.attention import (

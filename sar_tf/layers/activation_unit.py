@@ -1,5 +1,7 @@
 """DIN's activation unit: how strongly a candidate activates each past item."""
 
+from typing import Any
+
 import keras
 from keras import layers, ops
 
@@ -18,20 +20,20 @@ class ActivationUnit(layers.Layer):
         u(v) = sum_j a_j h_j
 
     over the behaviors j. The weights are not normalised: their sum is the strength of
-    the interest. The largest tensors are `(B, C, N, K)`, K the width of the first
-    layer: the kernel of the first layer is split by its inputs, as
-    `W [v ; h ; v - h ; v * h] = (W_a + W_c) v + (W_b - W_c) h + W_d (v * h)`.
+    the interest. The kernel of the first layer is split by its inputs,
+    `W [v ; h ; v - h ; v * h] = (W_a + W_c) v + (W_b - W_c) h + W_d (v * h)`:
+    the largest tensors are `(B, C, N, K)`, where K is the width of the first layer.
 
-    Many candidates are scored a few at a time, so that memory does not grow with
-    their number.
+    In inference, the layer scores `slice_size` candidates at a time. Memory does
+    not grow with the number of candidates.
 
     Args:
         units: widths of the hidden layers.
-        activation: of the hidden layers, "sigmoid" or "dice". The statistics of
-            `Dice` are over all pairs of a candidate and a behavior.
-        normalize: "none"; "scale", which divides the weights by sqrt(D); "softmax",
-            which takes their softmax over the history.
-        slice_size: number of candidates that are scored at a time in inference.
+        activation: activation of the hidden layers, "sigmoid" or "dice". `Dice`
+            takes its statistics over all pairs of a candidate and a behavior.
+        normalize: scale of the weights: "none"; "scale" divides them by sqrt(D);
+            "softmax" takes their softmax over the history.
+        slice_size: number of candidates scored at a time in inference.
 
     Call arguments:
         history: `(B, N, D)`, the items h.
@@ -72,7 +74,7 @@ class ActivationUnit(layers.Layer):
                 f"not {activation!r}"
             )
         if not units:
-            raise ValueError("units must name one hidden layer at least")
+            raise ValueError("units must name one hidden layer or more")
         self.units = tuple(units)
         self.activation = activation
         self.normalize = normalize
@@ -106,7 +108,9 @@ class ActivationUnit(layers.Layer):
             activation.build((None, width))
         self.weight_dense.build((None, width))
 
-    def call(self, history, candidates, mask, training=False):
+    def call(
+        self, history: Any, candidates: Any, mask: Any, training: bool = False
+    ) -> Any:
         num_candidates = candidates.shape[1]
         is_few = num_candidates is not None and num_candidates <= self.slice_size
         if training or is_few:
@@ -114,7 +118,7 @@ class ActivationUnit(layers.Layer):
         return self._read_slices(history, candidates, mask)
 
     def _read_slices(self, history, candidates, mask):
-        """Reads one slice of the candidates after another."""
+        """Reads the candidates slice by slice."""
         rows, count, width = ops.shape(candidates)
         slices = -(-count // self.slice_size)
         padded = slices * self.slice_size

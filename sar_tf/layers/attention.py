@@ -1,8 +1,10 @@
 """Masked attention: encoders of transitions and their fusion.
 
-All masks are of keys, bool `(B, N)`, true where a slot holds a behavior. A
-query whose keys are all masked attends to nothing: its context is zero.
+All masks are masks of keys: bool `(B, N)`, true where a slot holds a behavior.
+If all keys of a query are masked, its context is zero.
 """
+
+from typing import Any
 
 import keras
 from keras import layers, ops
@@ -16,12 +18,12 @@ class MaskedAttention(layers.Layer):
     """Multi-head attention whose context is zero where every key is masked.
 
     `softmax(Q K^T / sqrt(D / h)) V` for each of the h heads, concatenated and
-    projected. Masked keys have weight exactly 0; where none is left, what is
-    projected is zero, so that the result is the projection's bias. (Keras' own
-    `MultiHeadAttention` averages all keys there, the official code gives NaN.)
+    projected. Masked keys have a weight of exactly 0. If all keys are masked, the
+    context is zero and the result is the projection's bias. (In this case Keras'
+    own `MultiHeadAttention` averages all keys, and the official code gives NaN.)
 
     Args:
-        num_heads: heads h, a divisor of the width D.
+        num_heads: number of heads h, a divisor of the width D.
         dropout: rate on the attention weights.
 
     Call arguments:
@@ -41,7 +43,7 @@ class MaskedAttention(layers.Layer):
         [Vaswani et al., 2017](https://arxiv.org/abs/1706.03762)
     """
 
-    def __init__(self, num_heads, dropout=0.0, **kwargs):
+    def __init__(self, num_heads: int, dropout: float = 0.0, **kwargs) -> None:
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.dropout_rate = dropout
@@ -54,7 +56,7 @@ class MaskedAttention(layers.Layer):
                 f"{self.name}: num_heads={self.num_heads} does not divide "
                 f"the width {width}"
             )
-        # One kernel for q, k and v, initialised as one, as PyTorch does it.
+        # As in PyTorch, q, k and v share one kernel and its initialisation.
         self.qkv_kernel = self.add_weight(
             name="qkv_kernel",
             shape=(width, 3 * width),
@@ -71,9 +73,11 @@ class MaskedAttention(layers.Layer):
         )
         self.output_dense.build((None, width))
 
-    def call(self, queries, keys, key_mask, training=None):
+    def call(
+        self, queries: Any, keys: Any, key_mask: Any, training: bool | None = None
+    ) -> Any:
         width = queries.shape[-1]
-        # The scale of the logits costs nothing when the small kernel takes it.
+        # Scaling the small kernel instead of the logits costs nothing.
         scale = (width // self.num_heads) ** -0.5
         kernel_q, kernel_kv = ops.split(self.qkv_kernel, [width], axis=-1)
         bias_q, bias_kv = ops.split(self.qkv_bias, [width], axis=-1)
@@ -85,8 +89,8 @@ class MaskedAttention(layers.Layer):
         else:
             (q,) = self._project(queries, kernel_q, bias_q, 1)
             k, v = self._project(keys, kernel_kv, bias_kv, 2)
-        # With zero values, even the uniform weights of an all-masked row,
-        # which softmax gives, sum to a zero context.
+        # Softmax gives an all-masked row uniform weights. Zero values turn them
+        # into a zero context.
         v = v * ops.cast(key_mask, v.dtype)[:, None, :, None]
         logits = ops.matmul(q, ops.swapaxes(k, -1, -2))
         logits = ops.cast(logits, "float32") + key_mask_bias(key_mask)
@@ -101,7 +105,7 @@ class MaskedAttention(layers.Layer):
         batch, slots, width = ops.shape(x)
         size = width // (count * self.num_heads)
         x = ops.reshape(x, (batch, slots, count, self.num_heads, size))
-        # One transposition, and parts of it that lie apart: nothing is copied.
+        # After one transposition each part is contiguous: unstack copies nothing.
         return ops.unstack(ops.transpose(x, (2, 0, 3, 1, 4)), count)
 
     def compute_output_shape(self, queries_shape, keys_shape=None, key_mask_shape=None):
@@ -120,13 +124,13 @@ class _Sublayers(layers.Layer):
 
     def __init__(
         self,
-        num_heads,
-        dropout=0.0,
-        epsilon=1e-5,
-        inner_dropout=None,
-        negative_slope=0.0,
+        num_heads: int,
+        dropout: float = 0.0,
+        epsilon: float = 1e-5,
+        inner_dropout: float | None = None,
+        negative_slope: float = 0.0,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.dropout_rate = dropout
@@ -187,22 +191,22 @@ class _Sublayers(layers.Layer):
 class TransitionEncoder(_Sublayers):
     """Encoder layer that extracts transitions into `x` (Eq. 3 and 4).
 
-    `H = FFN(MSA(x, context, context))`, post-norm. With `context = x` these
-    are the transitions within one scenario (s2s, r2r). The masked encoder of
-    the mixed history, whose matrix M lets a behavior attend only to those of
-    the other type, is this layer called twice with the same weights: the
-    recommendation slots with the search slots as context (s2r), and the
-    reverse (r2s). So nothing is computed for the masked half. A pair that M
-    masks has weight 0, as the paper's text says, not the logit 0 that its
-    Hadamard product would give.
+    `H = FFN(MSA(x, context, context))`, post-norm. With `context = x` it
+    extracts the transitions within one scenario (s2s, r2r). In the mixed
+    history, the paper's matrix M lets a behavior attend only to behaviors of
+    the other type. Here a model calls the layer twice with the same weights:
+    the recommendation slots with the search slots as context (s2r), and the
+    reverse (r2s). Nothing is computed for the masked half. A masked pair has
+    weight 0, as the paper's text says; the paper's Hadamard product would give
+    it the logit 0.
 
     Args:
-        num_heads: attention heads.
+        num_heads: number of attention heads.
         dropout: rate on each sublayer's output.
-        epsilon: of the layer normalization.
-        inner_dropout: rate on attention weights and in the feed-forward, where
-            it is another one.
-        negative_slope: of the feed-forward's ReLU.
+        epsilon: epsilon of the layer normalization.
+        inner_dropout: rate on attention weights and in the feed-forward; None
+            is `dropout`.
+        negative_slope: slope of the feed-forward's ReLU below 0.
 
     Call arguments:
         x: `(B, N, D)`.
@@ -235,7 +239,9 @@ class TransitionEncoder(_Sublayers):
     ):
         return x_shape
 
-    def call(self, x, context, context_mask, training=None):
+    def call(
+        self, x: Any, context: Any, context_mask: Any, training: bool | None = None
+    ) -> Any:
         update = self.attention(x, context, context_mask, training=training)
         x = self._add(self.attention_norm, x, update, training)
         update = self._feed_forward(x, training)
@@ -250,7 +256,7 @@ class TransitionFusion(_Sublayers):
     sequence): `F = MSA(same)`, `V = FFN(MCA(F, cross, cross))`.
 
     `paper`: `F = MSA(same)`, `V = FFN(MCA(cross, F, F))`: the cross-scenario
-    sequence asks, the self-attended same-scenario sequence answers.
+    sequence gives the queries, F gives the keys and values.
 
     Args:
         num_heads, dropout, epsilon, inner_dropout, negative_slope: as in
@@ -259,8 +265,8 @@ class TransitionFusion(_Sublayers):
 
     Call arguments:
         same: `(B, N, D)`, transitions from the same scenario (r2r or s2s).
-        cross: `(B, N, D)`, from the other scenario (s2r or r2s).
-        mask: bool `(B, N)`, non-empty slots of both.
+        cross: `(B, N, D)`, transitions from the other scenario (s2r or r2s).
+        mask: bool `(B, N)`, true where a slot of both sequences holds a behavior.
 
     Returns:
         `(B, N, D)`.
@@ -275,8 +281,13 @@ class TransitionFusion(_Sublayers):
     """
 
     def __init__(
-        self, num_heads, dropout=0.0, epsilon=1e-5, variant="reference", **kwargs
-    ):
+        self,
+        num_heads: int,
+        dropout: float = 0.0,
+        epsilon: float = 1e-5,
+        variant: str = "reference",
+        **kwargs,
+    ) -> None:
         super().__init__(num_heads, dropout, epsilon, **kwargs)
         if variant not in ("reference", "paper"):
             raise ValueError(f"variant must be 'reference' or 'paper', not {variant!r}")
@@ -298,7 +309,9 @@ class TransitionFusion(_Sublayers):
     def compute_output_shape(self, same_shape, cross_shape=None, mask_shape=None):
         return same_shape
 
-    def call(self, same, cross, mask, training=None):
+    def call(
+        self, same: Any, cross: Any, mask: Any, training: bool | None = None
+    ) -> Any:
         update = self.self_attention(same, same, mask, training=training)
         same = self._add(self.self_attention_norm, same, update, training)
         if self.variant == "reference":

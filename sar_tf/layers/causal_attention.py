@@ -1,5 +1,7 @@
 """SASRec's block: causal self-attention and a feed-forward network."""
 
+from typing import Any
+
 import keras
 from keras import layers, ops
 
@@ -16,11 +18,11 @@ class CausalAttention(layers.Layer):
     no output projection. A query that sees no behavior gets the zero vector.
 
     Args:
-        num_heads: heads h, a divisor of the width D.
+        num_heads: number of heads h, a divisor of the width D.
         dropout: rate on the attention weights.
 
     Call arguments:
-        queries: `(B, Nq, D)`, the last Nq slots' queries. With Nq = 1 the query
+        queries: `(B, Nq, D)`, queries of the last Nq slots. With Nq = 1 the query
             sees all keys.
         keys: `(B, N, D)`, also the values.
         key_mask: bool `(B, N)`, true where a slot holds a behavior.
@@ -59,7 +61,9 @@ class CausalAttention(layers.Layer):
         dense.build((None, width))
         return dense
 
-    def call(self, queries, keys, key_mask, training=None):
+    def call(
+        self, queries: Any, keys: Any, key_mask: Any, training: bool | None = None
+    ) -> Any:
         q = self._split_heads(self.query_dense(queries))
         k = self._split_heads(self.key_dense(keys))
         v = self.value_dense(keys)
@@ -92,8 +96,8 @@ class CausalAttention(layers.Layer):
 def _future_bias(num_queries, num_keys):
     """Additive bias `(Nq, N)` that hides the keys after each of the last Nq slots.
 
-    It is lower than that of empty slots. Where a query sees only empty slots, these
-    take all the weight and nothing leaks from the future.
+    It is lower than the bias of empty slots: a query that sees only empty slots puts
+    all its weight on them, and none on the future.
     """
     keys = ops.arange(num_keys)
     queries = ops.arange(num_queries) + (num_keys - num_queries)
@@ -114,15 +118,15 @@ class CausalBlock(layers.Layer):
     the normalised queries.
 
     Args:
-        num_heads: attention heads.
+        num_heads: number of attention heads.
         dropout: rate on attention weights and in the feed-forward network.
-        epsilon: of the layer normalization.
+        epsilon: epsilon of the layer normalization.
 
     Call arguments:
         x: `(B, N, D)`, oldest first.
         mask: bool `(B, N)`, true where a slot holds a behavior.
-        newest_only: whether only the newest behavior's vector is computed, which is
-            all that the last block is read for.
+        newest_only: whether to compute only the newest behavior's vector, as the
+            last block of a model does.
 
     Returns:
         `(B, N, D)`, 0 in empty slots; with `newest_only`, `(B, D)`, 0 where a history
@@ -184,7 +188,9 @@ class CausalBlock(layers.Layer):
         dense.build((None, width))
         return dense
 
-    def call(self, x, mask, newest_only=False, training=None):
+    def call(
+        self, x: Any, mask: Any, newest_only: bool = False, training: bool | None = None
+    ) -> Any:
         last = newest(x, mask)[:, None] if newest_only else x
         queries = self.query_norm(last)
         x = self.attention(queries, x, mask, training=training) + queries

@@ -1,5 +1,7 @@
 """Dice: an activation that adapts to the distribution of its inputs."""
 
+from typing import Any
+
 import keras
 from keras import layers, ops
 
@@ -13,8 +15,8 @@ class Dice(layers.Layer):
         p(s) = sigmoid((s - E[s]) / sqrt(Var[s] + epsilon))
         f(s) = p(s) s + (1 - p(s)) alpha s
 
-    with a learned alpha that starts at 0. In training, E and Var are those of the
-    batch; in inference, moving averages of these, which are weights of the layer. They
+    with a learned alpha that starts at 0. In training, E and Var are the statistics of
+    the batch; in inference, their moving averages, which are weights of the layer. Both
     are computed in float32.
 
     With several replicas, each uses the statistics of its own rows, and the moving
@@ -27,8 +29,8 @@ class Dice(layers.Layer):
     Call arguments:
         x: `(..., K)`.
         mask: bool `(...)`, false where an input does not count in the statistics;
-            None where all count.
-        training: whether the batch's statistics are used.
+            None: all count.
+        training: whether to use the statistics of the batch.
 
     Returns:
         `(..., K)`.
@@ -68,7 +70,7 @@ class Dice(layers.Layer):
             aggregation="mean",
         )
 
-    def call(self, x, mask=None, training=False):
+    def call(self, x: Any, mask: Any = None, training: bool = False) -> Any:
         s = ops.cast(x, "float32")
         if training:
             mean, variance = self._batch_statistics(s, mask)
@@ -89,7 +91,7 @@ class Dice(layers.Layer):
         count = ops.maximum(total, 1.0)
         mean = ops.sum(s * weights, axis=0) / count
         variance = ops.sum(ops.square(s - mean) * weights, axis=0) / count
-        # A batch in which nothing counts leaves the moving averages alone.
+        # A batch in which nothing counts does not change the moving averages.
         rate = (1.0 - self.momentum) * ops.cast(total > 0, s.dtype)
         for average, value in (
             (self.moving_mean, mean),

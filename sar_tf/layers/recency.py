@@ -1,5 +1,7 @@
 """Recency: slots of a history counted from its newest behavior."""
 
+from typing import Any
+
 import keras
 from keras import KerasTensor, layers, ops
 
@@ -9,7 +11,7 @@ from sar_tf.layers.embeddings import Embedding
 def distance_to_newest(mask: KerasTensor) -> KerasTensor:
     """Number of behaviors after each slot.
 
-    It does not depend on where a history stands in its row, nor on the row's padding.
+    It does not depend on the padding before or after a history.
 
     Args:
         mask: bool `(B, N)`, true where a slot holds a behavior, oldest first.
@@ -37,7 +39,7 @@ def newest(x: KerasTensor, mask: KerasTensor) -> KerasTensor:
 
 @keras.saving.register_keras_serializable("sar_tf")
 class RecencyEmbedding(layers.Layer):
-    """A learned embedding of how many behaviors a slot lies behind the newest.
+    """Learned embedding of the number of behaviors after a slot.
 
     The last slot of a left-padded row of `length` slots and the newest slot of a
     right-padded row get the same vector. Behaviors that lie further back than
@@ -51,7 +53,7 @@ class RecencyEmbedding(layers.Layer):
         mask: bool `(B, N)`, true where a slot holds a behavior, oldest first.
 
     Returns:
-        `(B, N, D)`; empty slots get a vector too, which their reader must mask out.
+        `(B, N, D)`. Empty slots get a vector too: mask it out.
 
     Example:
 
@@ -77,7 +79,7 @@ class RecencyEmbedding(layers.Layer):
     def build(self, mask_shape):
         self.embedding.build(mask_shape)
 
-    def call(self, mask):
+    def call(self, mask: Any) -> Any:
         distance = distance_to_newest(mask)
         return self.embedding(ops.minimum(distance, self.length - 1))
 

@@ -13,7 +13,7 @@ __all__ = ["WriteError", "full_disk_named", "remove_partial", "reserve", "whole_
 
 
 def reserve(path: str | os.PathLike, num_bytes: int) -> None:
-    """Writes a file of this size, so that a full disk is noticed before writing.
+    """Writes a file of this size, to notice a full disk before its content is written.
 
     Args:
         path: The file.
