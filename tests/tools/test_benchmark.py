@@ -4,15 +4,16 @@ import sys
 
 import pytest
 
+from tools.benchmark.__main__ import main
+
 
 @pytest.fixture
 def benchmark(repository):
-    """Runs tools/benchmark.py in a process of its own: benchmark(*flags)."""
-    script = repository / "tools" / "benchmark.py"
+    """Runs tools.benchmark in a process of its own: benchmark(*flags)."""
 
     def run(*arguments):
         return subprocess.run(
-            [sys.executable, script, *arguments],
+            [sys.executable, "-m", "tools.benchmark", *arguments],
             capture_output=True,
             text=True,
             check=False,
@@ -48,4 +49,20 @@ def test_prints_one_line_of_json(benchmark):
 def test_what_jax_cannot_do(benchmark, arguments, expected):
     process = benchmark(*arguments)
     assert process.returncode == 1
-    assert process.stderr == f"benchmark.py: {expected}\n"
+    assert process.stderr == f"tools.benchmark: {expected}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--case=train", "--model=bert4rec"], "--model: no model is named 'bert4rec'"),
+        (["--case=input", "--needs=weather"], "--needs: needs names weather"),
+        (["--case=walk"], "argument --case: invalid choice: 'walk'"),
+        (["--case=fit", "--steps=0"], "argument --steps: must be 1 or more, not 0"),
+        ([], "the following arguments are required: --case"),
+    ],
+)
+def test_flags_that_cannot_be_used(capsys, arguments, expected):
+    with pytest.raises(SystemExit) as error:
+        main(arguments)
+    assert expected in f"{error.value}{capsys.readouterr().err}"

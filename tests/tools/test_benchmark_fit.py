@@ -1,4 +1,4 @@
-from tools.benchmark_fit import measure
+from tools.benchmark.fit import measure
 
 
 def test_measures_a_random_dataset():

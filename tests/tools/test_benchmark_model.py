@@ -3,8 +3,8 @@ import dataclasses
 import keras
 import pytest
 
-from tools.benchmark_model import measure_evaluation, measure_training
-from tools.random_batches import BEAUTY, RandomBatches
+from tools.benchmark.model import measure_evaluation, measure_training
+from tools.benchmark.random_batches import BEAUTY, RandomBatches
 
 SMALL = dataclasses.replace(
     BEAUTY, num_users=20, num_items=50, max_rec_history=4, max_search_history=4

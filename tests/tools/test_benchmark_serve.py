@@ -1,7 +1,7 @@
 import dataclasses
 
-from tools.benchmark_serve import measure
-from tools.random_batches import BEAUTY, RandomBatches
+from tools.benchmark.random_batches import BEAUTY, RandomBatches
+from tools.benchmark.serve import measure
 
 
 def test_measures_an_exported_model():

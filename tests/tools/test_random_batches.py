@@ -1,13 +1,15 @@
-import dataclasses
-
 import keras
 import numpy as np
 import pytest
 
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.pipeline import BatchPipeline
-from sar_tf.training.build import data_spec
-from tools.random_batches import BEAUTY, RandomBatches
+from sar_tf.models import SESRec
+from sar_tf.spec import ALL_NEEDS
+from tools.benchmark.random_batches import BEAUTY, RandomBatches
+
+# Axes of a fixed size; the numbers of histories and pairs follow from the data.
+STATIC = ("rec_items", "search_words", "clicked_items", "candidates", "query_words")
 
 
 @pytest.fixture(scope="module")
@@ -16,9 +18,15 @@ def dataset(simulated_dataset):
 
 
 @pytest.mark.parametrize(
-    ("tasks", "num_groups"), [(("rec", "search"), 3), (("rec",), 1)]
+    ("tasks", "num_groups", "needs"),
+    [
+        (("rec", "search"), 3, ALL_NEEDS),
+        (("rec", "search"), 1, ALL_NEEDS),
+        (("rec",), 1, SESRec.needs),
+        (("search",), 2, ("user",)),
+    ],
 )
-def test_has_all_that_the_pipeline_gives(dataset, tasks, num_groups):
+def test_has_all_that_the_pipeline_gives(dataset, tasks, num_groups, needs):
     pipeline = BatchPipeline(
         dataset,
         batch_size=16,
@@ -28,9 +36,9 @@ def test_has_all_that_the_pipeline_gives(dataset, tasks, num_groups):
         max_search_history=5,
         max_clicked_items=1,
         num_sampled=7,
+        needs=needs,
     )
-    spec = dataclasses.replace(data_spec(pipeline), user_features={}, item_features={})
-    batches = RandomBatches(tasks, num_groups, spec)
+    batches = RandomBatches(tasks, num_groups, pipeline.spec, needs)
     pairs = (
         (next(iter(pipeline.train())), batches.train([16], num_sampled=7)[0]),
         (next(iter(pipeline.evaluate("test"))), batches.evaluate([16])[0]),
@@ -44,43 +52,56 @@ def test_has_all_that_the_pipeline_gives(dataset, tasks, num_groups):
                 array = array[key]
             assert array.dtype == tensor.dtype.as_numpy_dtype, path
             assert array.ndim == tensor.shape.rank, path
+            if path[-1] in STATIC:
+                assert array.shape[1:] == tuple(tensor.shape[1:]), path
             del names[path]
         assert not names
 
 
-def histories(batch):
-    return [group["search_mask"].sum(axis=1) for group in batch["rec"]["history"]]
+def lengths_of(batches):
+    """Lengths of the histories of all batches."""
+    return np.concatenate([b["history"]["search_mask"].sum(axis=1) for b in batches])
 
 
 def test_lengths_are_like_amazon_beautys():
     """Group widths of its batches: 2, 4, 10 and 30; mean lengths 7.4 and 6.5."""
     train = RandomBatches(num_groups=4).train([1018] * 4)
-    groups = train[0]["rec"]["history"]
-    assert [g["rec_items"].shape[1] for g in groups] == [2, 4, 10, 30]
-    lengths = np.concatenate([n for batch in train for n in histories(batch)])
+    assert train[0]["history"]["rec_widths"].tolist() == [2, 4, 10, 30]
+    lengths = lengths_of(train)
     assert np.mean(lengths) == pytest.approx(7.5, abs=0.8)
     assert np.mean(lengths == 1) == pytest.approx(0.16, abs=0.02)
     evaluated = RandomBatches(num_groups=4).evaluate([1000] * 4)
-    lengths = np.concatenate([n for batch in evaluated for n in histories(batch)])
+    lengths = lengths_of(evaluated)
     assert np.mean(lengths) == pytest.approx(6.3, abs=0.5)
     assert (lengths.min(), lengths.max()) == (3, 30)
 
 
-def test_ids_and_masks_are_consistent():
-    (batch,) = RandomBatches(num_groups=3).train([200])
-    for group in batch["rec"]["history"]:
-        mask = group["search_mask"]
-        np.testing.assert_array_equal(group["rec_items"] > 0, mask)
-        np.testing.assert_array_equal(group["clicked_items"][:, :, 0] > 0, mask)
-        np.testing.assert_array_equal(group["search_words"][:, :, 0] > 0, mask)
-        assert group["rec_items"].max() <= BEAUTY.num_items
-        assert group["search_queries"].max() <= BEAUTY.num_queries
-        assert max(group["search_positions"].max(), 59) == 59
-    rows = [len(rows) for rows in batch["search"]["history_rows"]]
-    assert rows == [len(group["rec_items"]) for group in batch["rec"]["history"]]
-    pairs = batch["search"]["pairs"]
-    assert pairs["counts"].sum() == sum(lengths.sum() for lengths in histories(batch))
-    assert len(np.unique(pairs["items"])) == len(pairs["items"]) < BEAUTY.num_items
+@pytest.mark.parametrize("num_groups", [3, 1])
+def test_ids_and_masks_are_consistent(num_groups):
+    (batch,) = RandomBatches(num_groups=num_groups).train([200])
+    history, mask = batch["history"], batch["history"]["search_mask"]
+    np.testing.assert_array_equal(history["rec_items"] > 0, mask)
+    np.testing.assert_array_equal(history["clicked_items"][:, :, 0] > 0, mask)
+    np.testing.assert_array_equal(history["search_words"][:, :, 0] > 0, mask)
+    assert history["rec_items"].max() <= BEAUTY.num_items
+    assert history["search_queries"].max() <= BEAUTY.num_queries
+    assert history["search_positions"].max() == 59
+    ends = history["group_ends"]
+    assert len(ends) == num_groups and ends[-1] == len(mask)
+    lengths = mask.sum(axis=1)
+    starts = [0, *ends[:-1]]
+    widths = [lengths[a:b].max() for a, b in zip(starts, ends, strict=True)]
+    np.testing.assert_array_equal(history["rec_widths"], widths)
+    copies = 2 if num_groups == 1 else 1
+    assert len(mask) == copies * 200
+    for task, first in (("rec", 0), ("search", (copies - 1) * 200)):
+        inputs = batch[task]
+        np.testing.assert_array_equal(inputs["history_row"], first + np.arange(200))
+        assert inputs["pair_counts"].sum() == lengths[:200].sum()
+    pairs = batch["search"]
+    if num_groups > 1:
+        items = pairs["pair_items"]
+        assert len(np.unique(items)) == len(items) < BEAUTY.num_items
 
 
 def test_a_seed_repeats_itself():

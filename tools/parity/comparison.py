@@ -1,19 +1,8 @@
-"""Compares a model with the official code on a golden fixture.
+"""Arrays of the official code beside ours: how far they may be apart."""
 
-    python tools/official_parity.py --fixture=FILE.npz
-
-Prints the largest absolute difference of each output; the exit status is 0 only
-where all are within tolerance: scores 1e-5, losses 1e-4, masks equal.
-"""
-
-import argparse
 import dataclasses
-import sys
-from pathlib import Path
 
 import numpy as np
-
-from sar_tf.startup import import_tensorflow
 
 SCORE_TOLERANCE = 1e-5
 LOSS_TOLERANCE = 1e-4
@@ -70,30 +59,3 @@ def table(comparisons):
             f"{c.name:{width}}  {c.difference:10.2e}  {c.tolerance:8.0e}{verdict}"
         )
     return "\n".join(lines)
-
-
-def main(argv=None):
-    parser = argparse.ArgumentParser(
-        prog="tools/official_parity.py", description=__doc__.partition("\n")[0]
-    )
-    parser.add_argument(
-        "--fixture", type=Path, required=True, help=".npz of the official code"
-    )
-    args = parser.parse_args(argv)
-    import_tensorflow()
-    from sar_tf.interop.fixtures import Fixture, compute_outputs
-    from sar_tf.interop.weights import InteropError
-
-    try:
-        fixture = Fixture.load(args.fixture)
-        comparisons = compare(fixture.outputs, compute_outputs(fixture))
-    except (InteropError, OSError) as error:
-        sys.exit(f"{parser.prog}: {error}")
-    print(table(comparisons))
-    failed = [comparison.name for comparison in comparisons if not comparison.passed]
-    if failed:
-        sys.exit(f"{args.fixture}: differs from the official code: {', '.join(failed)}")
-
-
-if __name__ == "__main__":
-    main()

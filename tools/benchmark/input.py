@@ -8,20 +8,28 @@ from pathlib import Path
 
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.pipeline import BatchPipeline
-from tools.random_dataset import write_random_dataset
+from sar_tf.spec import TASKS
+from tools.benchmark.random_dataset import write_random_dataset
 
 _WARM_UP_STEPS = 20
 _INTERVALS = 10
 
 
-def measure(dataset_dir: str | None, seconds: float, users: int = 5000) -> dict:
-    """Reads training batches of both tasks, with windows of 30 + 30 slots.
+def measure(
+    dataset_dir: str | None,
+    seconds: float,
+    users: int = 5000,
+    tasks: tuple[str, ...] = TASKS,
+    needs: tuple[str, ...] | None = None,
+) -> dict:
+    """Reads training batches, with windows of 30 + 30 slots.
 
     Args:
         dataset_dir: A dataset; None makes one of random sequences, of 3 to 200
             behaviors a user, in a temporary folder.
         seconds: How long to read after the warm-up.
         users: How many the random dataset has.
+        tasks, needs: As `BatchPipeline`'s.
 
     Returns:
         "targets_per_second", the median of ten intervals of equal length, the
@@ -31,16 +39,18 @@ def measure(dataset_dir: str | None, seconds: float, users: int = 5000) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         if dataset_dir is None:
             write_random_dataset(Path(folder), num_users=users)
-        pipeline = BatchPipeline(SequenceDataset.open(dataset_dir or folder))
+        pipeline = BatchPipeline(
+            SequenceDataset.open(dataset_dir or folder), tasks=tasks, needs=needs
+        )
         started = time.perf_counter()
-        batches = iter(pipeline.train())
+        batches = iter(pipeline.train_from(0))
         next(batches)
         first_batch = time.perf_counter() - started
         for _ in range(_WARM_UP_STEPS):
             next(batches)
         processor_time = time.process_time()
         counts, rates = zip(
-            *(_read(batches, seconds / _INTERVALS) for _ in range(_INTERVALS)),
+            *(_read(batches, tasks, seconds / _INTERVALS) for _ in range(_INTERVALS)),
             strict=True,
         )
         processor_time = time.process_time() - processor_time
@@ -61,9 +71,10 @@ def measure(dataset_dir: str | None, seconds: float, users: int = 5000) -> dict:
         }
 
 
-def _read(batches, seconds: float) -> tuple[int, float]:
+def _read(batches, tasks, seconds: float) -> tuple[int, float]:
     """Reads for a while: the number of targets, and of targets a second."""
     targets, started = 0, time.perf_counter()
     while time.perf_counter() - started < seconds:
-        targets += sum(len(inputs["user"]) for inputs in next(batches).values())
+        batch = next(batches)
+        targets += sum(len(batch[task]["candidates"]) for task in tasks)
     return targets, targets / (time.perf_counter() - started)

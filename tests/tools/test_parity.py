@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tools import official_parity
-from tools.official_parity import compare
+from tools.parity import __main__ as parity
+from tools.parity.comparison import compare
 
 FIXTURES = ("unisar_ids", "unisar_features", "sesrec_ids", "sesrec_features")
 
@@ -10,7 +10,7 @@ FIXTURES = ("unisar_ids", "unisar_features", "sesrec_ids", "sesrec_features")
 def run(path):
     """What the tool prints, and its exit status or message."""
     try:
-        official_parity.main([f"--fixture={path}"])
+        parity.main([f"--fixture={path}"])
     except SystemExit as error:
         return error.code
     return 0

@@ -7,19 +7,18 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from sar_tf.serving.export import export
-from tools.benchmark_model import make_model, peak_memory
+from sar_tf.serving.export import export, input_signature
+from tools.benchmark.model import make_model, peak_memory
 
 _WARM_UP_CALLS = 3
 _FEWEST_CALLS = 20
-_NOT_SENT = ("row", "is_target", "history")
 
 
 def measure(name, batches, *, seconds, batch_size=256):
     """Calls a SavedModel's signatures with 100 candidates a request.
 
     Args:
-        name: A registered model, with its default hyperparameters.
+        name: A model's name, with its default hyperparameters.
         batches: Its `RandomBatches`, of one group: what signatures take.
         seconds: How long to go on after the warm-ups.
         batch_size: Requests in a call, for the throughput.
@@ -37,12 +36,14 @@ def measure(name, batches, *, seconds, batch_size=256):
         latency, throughput = {}, {}
         for task in model.tasks:
             rank = signatures[f"rank_{task}"]
-            times = _time_calls(rank, batches.evaluate([1] * 16), task, each)
+            requests = _requests(model, task, batches.evaluate([1] * 16))
+            times = _time_calls(rank, requests, each)
             latency[task] = {
                 "median": round(1000 * float(np.median(times)), 2),
                 "p95": round(1000 * float(np.quantile(times, 0.95)), 2),
             }
-            times = _time_calls(rank, batches.evaluate([batch_size]), task, each)
+            requests = _requests(model, task, batches.evaluate([batch_size]))
+            times = _time_calls(rank, requests, each)
             throughput[task] = round(batch_size / float(np.median(times)), 1)
     return {
         "model": name,
@@ -55,9 +56,8 @@ def measure(name, batches, *, seconds, batch_size=256):
     }
 
 
-def _time_calls(rank, batches, task, seconds):
+def _time_calls(rank, requests, seconds):
     """Seconds of each call, after the first ones, from inputs to scores in NumPy."""
-    requests = [_features(batch[task]) for batch in batches]
     times = []
     while len(times) < _WARM_UP_CALLS + _FEWEST_CALLS or (
         sum(times[_WARM_UP_CALLS:]) < seconds
@@ -69,7 +69,17 @@ def _time_calls(rank, batches, task, seconds):
     return times[_WARM_UP_CALLS:]
 
 
-def _features(inputs):
-    """A task's inputs as a signature takes them: one flat dict."""
-    flat = {n: v for n, v in inputs.items() if n not in _NOT_SENT}
-    return flat | inputs["history"][0]
+def _requests(model, task, batches):
+    """The targets of batches as a signature takes them, each with its history."""
+    names = input_signature(task, model)
+    requests = []
+    for batch in batches:
+        rows = batch[task]["history_row"]
+        flat = {
+            name: array[rows]
+            for name, array in batch.get("history", {}).items()
+            if name in names
+        }
+        flat |= batch[task]
+        requests.append({name: flat[name] for name in names})
+    return requests

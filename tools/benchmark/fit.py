@@ -8,13 +8,12 @@ from pathlib import Path
 
 import keras
 
-from sar_tf import models
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.pipeline import BatchPipeline
-from sar_tf.training.build import build_model
+from sar_tf.training.build import build_model, fit_pipeline
 from sar_tf.training.compile import compile_model
-from tools.benchmark_model import StepTimer, peak_memory
-from tools.random_dataset import write_random_dataset
+from tools.benchmark.model import StepTimer, peak_memory
+from tools.benchmark.random_dataset import write_random_dataset
 
 _WARM_UP_STEPS = 3
 
@@ -25,8 +24,8 @@ def measure(
     """Trains on the same batches from memory and from the dataset.
 
     Args:
-        dataset_dir, users: As `benchmark_input.measure`.
-        name: A registered model, with its default hyperparameters.
+        dataset_dir, users: As `input.measure`.
+        name: A model's name, with its default hyperparameters.
         steps: How many different batches there are.
         pipeline_arguments: As `BatchPipeline`'s.
 
@@ -38,14 +37,13 @@ def measure(
         if dataset_dir is None:
             write_random_dataset(Path(folder), num_users=users)
         pipeline = BatchPipeline(
-            SequenceDataset.open(dataset_dir or folder),
-            tasks=models.get(name).tasks,
-            **pipeline_arguments,
+            SequenceDataset.open(dataset_dir or folder), **pipeline_arguments
         )
         keras.utils.set_random_seed(1)
         model = build_model(name, pipeline, {})
         compile_model(model, learning_rate=1e-3, l2=1e-5)
-        batches = pipeline.train().take(_WARM_UP_STEPS + steps)
+        pipeline = fit_pipeline(pipeline, model)
+        batches = pipeline.train_from(0).take(_WARM_UP_STEPS + steps)
         # The first time through fills the memory.
         _, from_memory = _time_steps(model, batches.cache(), 2, steps)
         (from_dataset,) = _time_steps(model, batches, 1, steps)

@@ -1,0 +1,1 @@
+"""How fast the project's parts are: `python -m tools.benchmark --case=…`."""

@@ -1,0 +1,171 @@
+"""Measures one part of the project and prints the result as one line of JSON.
+
+    python -m tools.benchmark --case=input
+    python -m tools.benchmark --case=input --dataset_dir=data/beauty --model=sesrec
+    python -m tools.benchmark --case=train --model=unisar
+    python -m tools.benchmark --case=train --items=5000000 \\
+        --embedding_optimizer=lazy_adam
+    python -m tools.benchmark --case=train --backend=jax
+    python -m tools.benchmark --case=evaluate --model=package.module:Class
+    python -m tools.benchmark --case=serve
+    python -m tools.benchmark --case=fit --dataset_dir=data/beauty
+
+input reads a dataset, and fit trains on one. The others take prepared random batches
+of the shapes of amazon_beauty: 1,018 and 1,019 targets a task, 4 negatives, queries of
+up to 12 words. Batches hold what the model needs and nothing else.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+
+from sar_tf.startup import import_tensorflow
+from tools.benchmark.machine import describe_machine
+
+CASES = ("input", "train", "evaluate", "serve", "fit")
+PROGRAM = "tools.benchmark"
+
+
+def main(argv=None):
+    parser = make_parser()
+    args = parser.parse_args(argv)
+    if args.backend == "jax" and args.case not in ("train", "evaluate"):
+        sys.exit(f"{PROGRAM}: --case={args.case} runs on TensorFlow only")
+    if args.backend == "jax" and args.embedding_optimizer == "lazy_adam":
+        sys.exit(f"{PROGRAM}: --embedding_optimizer=lazy_adam needs TensorFlow")
+    os.environ["KERAS_BACKEND"] = args.backend
+    if args.backend == "tensorflow":
+        import_tensorflow()  # Before anything else imports it, with all its chatter.
+    from sar_tf import models
+
+    try:
+        model = models.get(args.model)
+    except ValueError as error:
+        sys.exit(f"{PROGRAM}: --model: {error}")
+    measure = {"input": _measure_input, "fit": _measure_fit}
+    result = measure.get(args.case, _measure_model)(args, model)
+    print(json.dumps({"case": args.case, **result, **describe_machine()}))
+
+
+def _measure_input(args, model):
+    from sar_tf.spec import check_needs
+    from tools.benchmark import input as input_pipeline
+
+    if args.needs is None:
+        needs = _needs(model)
+    else:
+        try:
+            needs = check_needs([name for name in args.needs.split(",") if name])
+        except ValueError as error:
+            sys.exit(f"{PROGRAM}: --needs: {error}")
+    return input_pipeline.measure(
+        args.dataset_dir, args.seconds, args.users, model.tasks, needs
+    )
+
+
+def _measure_fit(args, model):
+    from tools.benchmark import fit
+
+    return fit.measure(
+        args.dataset_dir,
+        args.users,
+        args.model,
+        steps=args.steps,
+        batch_size=args.batch_size,
+        num_groups=args.history_groups,
+    )
+
+
+def _measure_model(args, model):
+    from tools.benchmark import model as steps
+    from tools.benchmark.random_batches import BEAUTY, RandomBatches
+
+    # What a signature takes, and static shapes, which XLA wants, need one group.
+    is_static = args.case == "serve" or args.backend == "jax"
+    spec = dataclasses.replace(BEAUTY, num_items=args.items)
+    batches = RandomBatches(
+        model.tasks,
+        num_groups=1 if is_static else args.history_groups,
+        spec=spec,
+        needs=_needs(model),
+    )
+    if args.case == "serve":
+        from tools.benchmark import serve
+
+        return serve.measure(args.model, batches, seconds=args.seconds)
+    if args.case == "evaluate":
+        return steps.measure_evaluation(
+            args.model, batches, sizes=steps.EVALUATION_SIZES, seconds=args.seconds
+        )
+    return steps.measure_training(
+        args.model,
+        batches,
+        # Equal sizes on JAX, which would compile for each.
+        sizes=steps.TRAINING_SIZES[: 1 if is_static else None],
+        seconds=args.seconds,
+        embedding_optimizer=args.embedding_optimizer,
+    )
+
+
+def _needs(model):
+    """The inputs that a model of its default hyperparameters needs."""
+    from tools.benchmark.random_batches import BEAUTY
+
+    few = {"num_users": 1, "num_items": 1, "num_words": 1, "num_queries": 1}
+    return model(dataclasses.replace(BEAUTY, **few)).needs
+
+
+def make_parser():
+    """The parser of all flags."""
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--case", choices=CASES, required=True, help="what to measure")
+    add("--seconds", type=float, default=20.0, help="how long, after warming up (20)")
+    add("--dataset_dir", help="for input and fit: a dataset; default: a random one")
+    add("--users", type=_positive, default=5000, help="of the random dataset (5000)")
+    add(
+        "--model",
+        default="unisar",
+        help="name of a model or package.module:Class, with its defaults (unisar)",
+    )
+    add(
+        "--needs",
+        help="for input: names of inputs, with commas (those that the model needs)",
+    )
+    add("--backend", choices=("tensorflow", "jax"), default="tensorflow")
+    add(
+        "--items", type=_positive, default=12_101, help="rows of the item table (12101)"
+    )
+    add(
+        "--history_groups",
+        type=_positive,
+        default=6,
+        help="for train, evaluate and fit: groups of like history length in a batch "
+        "(6); on JAX and in serve 1, at full width",
+    )
+    add("--steps", type=_positive, default=40, help="for fit: steps to time (40)")
+    add("--batch_size", type=_positive, default=1024, help="for fit (1024)")
+    add(
+        "--embedding_optimizer",
+        choices=("adam", "lazy_adam"),
+        default="adam",
+        help="for train: whether a step moves all rows of a table or those it reads",
+    )
+    return parser
+
+
+def _positive(text):
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, not {text}")
+    return value
+
+
+if __name__ == "__main__":
+    main()
