@@ -1,4 +1,4 @@
-"""Flagfiles: one `--flag=value` a line, `#` comments, and other flagfiles."""
+"""Flagfiles: lines of one `--flag=value`, `#` comments, and other flagfiles."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ _FLAGFILE = "--flagfile"
 
 
 class FlagError(ValueError):
-    """A flag at fault; shown as one line, without traceback."""
+    """A wrong flag; shown as one line, without traceback."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,8 +16,8 @@ class Flag:
     """An element of a command line or a line of a flagfile.
 
     Attributes:
-        text: As it was given: "--name=value", "--name" or a word.
-        origin: "file:line: " where it is from a flagfile; else "".
+        text: The given text: "--name=value", "--name" or a word.
+        origin: "file:line: " if it comes from a flagfile; else "".
     """
 
     text: str
@@ -25,23 +25,23 @@ class Flag:
 
     @property
     def name(self) -> str:
-        """The flag's name without dashes; "" of a word."""
+        """The flag's name without dashes; "" for a word."""
         if not self.text.startswith("--"):
             return ""
         return self.text.removeprefix("--").partition("=")[0]
 
     @property
     def value(self) -> str | None:
-        """What stands behind `=`; None where there is none."""
+        """The text after `=`; None without `=`."""
         _, equals, value = self.text.partition("=")
         return value if equals else None
 
 
 def expand(arguments: Sequence[str]) -> list[Flag]:
-    """Puts the lines of flagfiles in the places where the files are named.
+    """Replaces each --flagfile by the lines of its file.
 
-    A value may follow its flag as a word of its own (`--epochs 3`); in what is
-    returned it stands behind `=`.
+    A value may also be the word after its flag (`--epochs 3`); the result has it
+    after `=`.
 
     Raises:
         FlagError: A flagfile cannot be read, names itself or holds more than flags.

@@ -1,7 +1,7 @@
-"""From a command line and flagfiles to a `RunConfig`.
+"""Makes a `RunConfig` from a command line and flagfiles.
 
-Flags are the settings of `RunConfig`, the program's own, and the hyperparameters of
-the chosen model, each as `--name` and as `--<model>.name`.
+Flags are the settings of `RunConfig`, the program's own flags, and the
+hyperparameters of the chosen model, each as `--name` and as `--<model>.name`.
 """
 
 import argparse
@@ -33,43 +33,43 @@ PROGRAM = {
             "mode",
             "train",
             choices=tuple(MODES),
-            help="What to do. "
+            help="Mode of the command. "
             + "; ".join(f"{mode}: {text}" for mode, text in MODES.items())
             + ".",
         ),
         Setting("run_dir", None, is_optional=True, help="Folder of the run."),
         Setting(
-            "resume", False, bool, help="Whether to go on from run_dir's checkpoint."
+            "resume", False, bool, help="Whether to continue from run_dir's checkpoint."
         ),
         Setting(
             "verbose",
             "epochs",
             choices=VERBOSITIES,
-            help="What to print while training. epochs: a line an epoch; all: every "
-            "number of it; none: nothing.",
+            help="Amount of output during training. epochs: one line for each epoch; "
+            "all: all numbers of each epoch; none: nothing.",
         ),
         Setting(
             "simulated_dataset_dir",
             None,
             is_optional=True,
-            help="Folder for a small simulated dataset, which is made where "
-            "dataset_dir is this folder and is missing.",
+            help="Folder of a small simulated dataset. It is made if dataset_dir is "
+            "the same folder and is missing.",
         ),
         Setting(
             "flagfile",
             None,
             is_optional=True,
-            help="File of flags, one a line; flags that follow it override its flags.",
+            help="File with one flag on each line; later flags override its flags.",
         ),
     )
 }
-# What a flag without a value stands for, where it may stand alone.
+# Values of flags that are given without a value.
 _ALONE = {"verbose": "all"}
 
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """What a command line says.
+    """A parsed command line.
 
     Attributes:
         program: The program's own flags, with their defaults.
@@ -84,10 +84,10 @@ class Command:
     hyperparameters: Mapping[str, Any]
 
     def config(self, kept: RunConfig | None = None) -> RunConfig:
-        """The settings: those given, else those of a kept run, else the defaults.
+        """The given settings; the others from a kept run, else the defaults.
 
         Raises:
-            FlagError: The kept run is of another model.
+            FlagError: The kept run has another model.
         """
         if kept is None:
             return RunConfig(**self.given, hyperparameters=self.hyperparameters)
@@ -104,7 +104,7 @@ def parse(arguments: Sequence[str], model: str | None = None) -> Command:
 
     Args:
         arguments: The command line, without the program's name.
-        model: The model where no flag names one; None is `RunConfig`'s default.
+        model: The model if no flag names one; None is `RunConfig`'s default.
 
     Raises:
         FlagError: An unknown flag, a bad value or a flagfile that cannot be read.
@@ -209,7 +209,7 @@ def _parser_of(setting):
         try:
             return setting.parse(text)
         except ValueError as error:
-            # The flag's name stands before it already.
+            # argparse already puts the flag's name before the text.
             reason = str(error).removeprefix(f"{setting.name} ")
             raise argparse.ArgumentTypeError(reason) from error
 
@@ -253,7 +253,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _is_of_other_model(flag: Flag, model: str) -> bool:
-    """Whether a flag is another registered model's; checks it where it is.
+    """Whether a flag belongs to another registered model; checks its value if so.
 
     Raises:
         FlagError: The other model has no such hyperparameter or refuses the value.

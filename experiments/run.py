@@ -5,8 +5,7 @@
     python experiments/run.py --run_dir=runs/quickstart --resume
 
 `--model=NAME --help` lists all flags and the hyperparameters of that model. evaluate,
-export and --resume take the run's own settings where the command line says nothing
-else.
+export and --resume use the settings of the run; flags override them.
 """
 
 import sys
@@ -16,7 +15,7 @@ from sar_tf.startup import import_tensorflow
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Does what a command line says; an error is one line and the exit status 1.
+    """Runs a command line; an error is one line and the exit status 1.
 
     Args:
         arguments: The command line, without the program's name.
@@ -30,5 +29,5 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    import_tensorflow()  # before anything else imports it, with all its chatter
+    import_tensorflow()  # First, so that it prints less.
     main(sys.argv[1:])

@@ -1,4 +1,4 @@
-"""What experiments/run.py does: train, evaluate, export."""
+"""The commands of experiments/run.py: train, evaluate, export."""
 
 import dataclasses
 import json
@@ -12,7 +12,7 @@ import keras
 from experiments import flags
 from experiments.simulated import make_where_missing
 from experiments.table import metrics_table
-from pipelines.job import UserError
+from pipelines.common.job import UserError
 from sar_tf.data.dataset_info import DatasetError
 from sar_tf.serving.export import export
 from sar_tf.training.build import ModelError
@@ -40,13 +40,13 @@ USER_ERRORS = (
 
 
 def run_command(arguments: Sequence[str]) -> None:
-    """Does what a command line says.
+    """Runs a command line.
 
     Args:
         arguments: The command line, without the program's name.
 
     Raises:
-        One of USER_ERRORS: It cannot be done.
+        One of USER_ERRORS: The command cannot run.
     """
     command = flags.parse(arguments)
     program = command.program

@@ -1,47 +1,35 @@
 """The simulated dataset of the quickstart."""
 
-import tempfile
 import time
 from pathlib import Path
 
-from pipelines import kuaisar, simulate
+from pipelines import simulate
 
 _SIZES = {"num_users": 500, "num_items": 600, "search_share": 0.5}
-_SECONDS = 600  # That another worker may take to make it.
+_SECONDS = 600  # Longest wait for another worker to make it.
 
 
 def make_where_missing(folder: str, seed: int, is_first_worker: bool) -> None:
-    """Makes the dataset folder where it is missing; of several workers, the first does.
+    """Makes the dataset folder if it is missing; only the first worker makes it.
 
     Args:
         folder: The dataset folder.
-        seed: Seed of every draw.
-        is_first_worker: Whether this process is the one that makes it.
+        seed: Seed of all random draws.
+        is_first_worker: Whether this process makes the folder.
 
     Raises:
-        TimeoutError: The first worker does not make it.
+        TimeoutError: The first worker has not made it in time.
     """
     path = Path(folder).resolve()
     if path.exists():
         return
     if is_first_worker:
-        _make(path, seed)
+        simulate.build_dataset(path, **_SIZES, seed=seed)
         return
     for _ in range(_SECONDS):
         if path.exists():
             return
         time.sleep(1)
-    raise TimeoutError(f"{path} does not appear: the first worker should make it")
-
-
-def _make(path, seed):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        logs = Path(folder) / "logs"
-        simulate.write_logs(logs, **_SIZES, seed=seed)
-        kuaisar.build_dataset(
-            path,
-            input_dir=logs,
-            seed=seed,
-            command=f"pipelines/kuaisar.py on simulated logs, {_SIZES}",
-        )
+    raise TimeoutError(
+        f"{path} is missing; the first worker has not made it in {_SECONDS} seconds"
+    )

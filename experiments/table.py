@@ -4,10 +4,10 @@ COLUMNS = ("HR@1", "HR@5", "HR@10", "HR@20", "NDCG@5", "NDCG@10", "NDCG@20", "MR
 
 
 def metrics_table(results):
-    """Formats metrics, a block for each task and a row for each ranker.
+    """Formats metrics: one block for each task, one row for each ranker.
 
     Args:
-        results: {ranker: {task: {"HR@1": value, …}}}, the same tasks for each.
+        results: {ranker: {task: {"HR@1": value, …}}}, with the same tasks.
     """
     width = max(len(ranker) for ranker in results)
     tasks = next(iter(results.values()))

@@ -1,1 +1,1 @@
-"""Jobs that turn raw logs into a dataset folder, and what they share."""
+"""Jobs that turn raw logs into a dataset folder, and their common parts."""

@@ -21,6 +21,7 @@ _ORIGINS = {
     "DatasetError": "sar_tf.data.dataset_info",
     "RunConfig": "sar_tf.training.config",
     "SequenceDataset": "sar_tf.data.dataset",
+    "describe_batch": "sar_tf.spec",
     "evaluate_run": "sar_tf.training.run",
     "export": "sar_tf.serving.export",
     "load_run": "sar_tf.training.run",
@@ -28,7 +29,7 @@ _ORIGINS = {
 }
 _PACKAGES = ("data", "layers", "metrics", "models", "serving", "training")
 
-__all__ = ["__version__", "open_dataset", *_ORIGINS, *_PACKAGES]
+__all__ = ["__version__", "load_model", "open_dataset", *_ORIGINS, *_PACKAGES]
 
 
 def open_dataset(dataset_dir: str | os.PathLike, **settings: Any) -> "BatchPipeline":
@@ -48,6 +49,21 @@ def open_dataset(dataset_dir: str | os.PathLike, **settings: Any) -> "BatchPipel
     from sar_tf.data.pipeline import BatchPipeline
 
     return BatchPipeline(SequenceDataset.open(dataset_dir), **settings)
+
+
+def load_model(path: str | os.PathLike) -> Any:
+    """Loads a model that `model.save` wrote.
+
+    `keras.models.load_model` does the same once `sar_tf.models` is imported.
+
+    Args:
+        path: The .keras file.
+    """
+    import keras
+
+    import sar_tf.models  # noqa: F401  Makes the models known to Keras.
+
+    return keras.models.load_model(path)
 
 
 def __getattr__(name: str) -> Any:

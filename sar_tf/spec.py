@@ -10,7 +10,7 @@ one. Dense ids start at 1; 0 is padding or unknown.
 """
 
 import dataclasses
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -276,3 +276,29 @@ def empty_batch(
     return make_batch(
         spec, tasks, needs, lambda entry, shape: np.zeros(shape, entry.dtype), sizes
     )
+
+
+def describe_batch(batch: Mapping[str, Mapping[str, Any]]) -> str:
+    """A batch as a table of text: each array's name, shape, type and meaning.
+
+    Args:
+        batch: As `data.train()` gives it.
+
+    Example:
+
+    >>> batch = {"rec": {"user": np.array([3, 5], "int32")}}
+    >>> print(describe_batch(batch))
+    rec
+      user                 (2,)            int32    Whose target it is.
+    """
+    lines = []
+    for part, arrays in batch.items():
+        lines.append(part)
+        for name, array in arrays.items():
+            shape = ", ".join(map(str, array.shape)) + "," * (len(array.shape) == 1)
+            dtype = np.dtype(getattr(array.dtype, "as_numpy_dtype", array.dtype))
+            lines.append(
+                f"  {name:<20} {f'({shape})':<15} {dtype.name:<8} "
+                f"{INPUTS[name].meaning}"
+            )
+    return "\n".join(lines)

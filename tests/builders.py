@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines import writer
-from pipelines.negatives import NUM_CANDIDATES
-from pipelines.vocabulary import Vocabulary
+from pipelines.common import writer
+from pipelines.common.negatives import NUM_CANDIDATES
+from pipelines.common.vocabulary import Vocabulary
 from sar_tf.data.dataset_info import DatasetInfo
 from sar_tf.data.schema import REC, SEARCH, SPLITS, TASKS, Ragged, UserRecord
 
@@ -111,7 +111,7 @@ def write_dataset(
         summary,
         tables,
         name="test",
-        command="python pipelines/test.py",
+        command="python -m pipelines.test",
         seed=1,
         split_rule="leave one out",
     )

@@ -36,9 +36,8 @@ def shared_dir():
 @pytest.fixture(scope="session")
 def simulated_dataset(tmp_path_factory):
     """A small dataset folder, made from simulated logs by the KuaiSAR job."""
-    from pipelines import kuaisar, simulate
+    from pipelines import simulate
 
-    folder = tmp_path_factory.mktemp("simulated")
-    simulate.write_logs(folder / "logs", num_users=120, num_items=400, seed=3)
-    kuaisar.build_dataset(folder / "dataset", input_dir=folder / "logs")
-    return folder / "dataset"
+    dataset_dir = tmp_path_factory.mktemp("simulated") / "dataset"
+    simulate.build_dataset(dataset_dir, num_users=120, num_items=400, seed=3)
+    return dataset_dir

@@ -5,8 +5,8 @@
     python experiments/run.py --mode=evaluate --run_dir=runs/official
     python experiments/run.py --mode=export --run_dir=runs/official
 
-The dataset must be the one that the checkpoint was trained on, with its dense ids: row
-i of an embedding table is dense id i. Sizes come from the weights' shapes.
+The dataset must be the training data of the checkpoint, with the same dense ids: row i
+of an embedding table is dense id i. Sizes come from the weights' shapes.
 """
 
 import argparse
@@ -24,14 +24,14 @@ def main(argv=None):
     )
     parser.add_argument("--model", choices=models.names(), required=True)
     parser.add_argument(
-        "--checkpoint", type=Path, required=True, help="the official .pt file"
+        "--checkpoint", type=Path, required=True, help="official .pt file"
     )
     parser.add_argument("--dataset_dir", type=Path, required=True)
     parser.add_argument("--run_dir", type=Path, required=True, help="folder to make")
     parser.add_argument(
         "--num_heads",
         type=int,
-        help="attention heads, which no shape tells (default: the model's)",
+        help="number of attention heads; no shape shows it (default: the model's)",
     )
     args = parser.parse_args(argv)
     from sar_tf.data.dataset_info import DatasetError
@@ -45,23 +45,22 @@ def main(argv=None):
 
 
 def import_checkpoint(*, model, checkpoint, dataset_dir, run_dir, num_heads=None):
-    """Makes the run folder; nothing is written where the weights do not fit.
+    """Makes the run folder; writes nothing if the weights do not fit.
 
     Args:
         model: Name of our model.
-        checkpoint: File of the official one's `state_dict`.
-        dataset_dir: Dataset that the weights belong to.
+        checkpoint: File of the official model's `state_dict`.
+        dataset_dir: Dataset of the weights.
         run_dir: Folder to make.
-        num_heads: Attention heads; None for the model's default.
+        num_heads: Number of attention heads; None for the model's default.
 
     Raises:
-        InteropError: The checkpoint cannot be read, is another model's, or its
-            weights do not fit the dataset: lists every missing and surplus weight and
-            every shape that does not fit.
+        InteropError: The checkpoint cannot be read, belongs to another model, or does
+            not fit the dataset; lists every missing and surplus weight and every
+            shape that does not fit.
         DatasetError: The dataset cannot be used.
-        RunDirectoryError: The run folder holds something.
+        RunDirectoryError: The run folder is not empty.
     """
-    from sar_tf import models
     from sar_tf.data.dataset import SequenceDataset
     from sar_tf.data.pipeline import BatchPipeline
     from sar_tf.interop import projects
@@ -70,6 +69,7 @@ def import_checkpoint(*, model, checkpoint, dataset_dir, run_dir, num_heads=None
     from sar_tf.training import build
     from sar_tf.training import checkpoint as checkpoints
     from sar_tf.training.compile import compile_model
+    from sar_tf.training.config import RunConfig
     from sar_tf.training.run_directory import RunDirectory
 
     run = RunDirectory(run_dir)
@@ -82,7 +82,7 @@ def import_checkpoint(*, model, checkpoint, dataset_dir, run_dir, num_heads=None
         )
     dataset = SequenceDataset.open(Path(dataset_dir).resolve())
     lengths = project.checkpoint.history_lengths(state)
-    pipeline = BatchPipeline(dataset, tasks=models.get(model).tasks, **lengths)
+    pipeline = BatchPipeline(dataset, **lengths)
     features = {
         kind: [name for name, feature in named.items() if feature["kind"] != "words"]
         for kind, named in dataset.info.features.items()
@@ -95,22 +95,18 @@ def import_checkpoint(*, model, checkpoint, dataset_dir, run_dir, num_heads=None
         project.assign(built, state)
     except ValueError as error:
         raise InteropError(f"{checkpoint} and {dataset_dir}: {error}") from error
-    # The optimizer's state, which checkpoints have, begins with zeros.
+    # Checkpoints have the optimizer's state; here it is zero.
     compile_model(built, learning_rate=1e-3, l2=0.0)
     built.optimizer.build(built.trainable_variables)
-    run.start(_flags(model, dataset.dataset_dir, lengths, hyperparameters))
+    config = RunConfig(
+        model=model,
+        dataset_dir=str(dataset.dataset_dir),
+        hyperparameters=hyperparameters,
+        **lengths,
+    )
+    run.start(config.check())
     checkpoints.save(run.best, built, {"epoch": 0, "step": 0})
     print(f"{model}: {built.count_params():,} weights of {checkpoint} in {run.path}")
-
-
-def _flags(model, dataset_dir, lengths, hyperparameters):
-    """The run's flags.txt; what is not in it has its default."""
-    values = {"model": model, "dataset_dir": dataset_dir, **lengths, **hyperparameters}
-    lines = []
-    for name, value in values.items():
-        text = ",".join(map(str, value)) if isinstance(value, tuple) else value
-        lines.append(f"--{name}={text}\n")
-    return "".join(lines)
 
 
 if __name__ == "__main__":

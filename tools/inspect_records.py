@@ -1,8 +1,8 @@
-"""Prints what a dataset holds, and one user's sequence in readable form.
+"""Prints a dataset's info, and one user's sequence in readable form.
 
     python tools/inspect_records.py --dataset_dir=data/beauty --user=A1YJEY40YUW4SE
 
-Without --user only the dataset's info is printed.
+Without --user it prints only the dataset's info.
 """
 
 import datetime
@@ -13,7 +13,7 @@ from absl import app, flags
 
 from sar_tf.startup import import_tensorflow
 
-_MILLISECONDS = 100_000_000_000  # Timestamps from here on are not seconds.
+_MILLISECONDS = 100_000_000_000  # Timestamps of at least this are in milliseconds.
 
 
 def main(argv):
@@ -63,7 +63,7 @@ def describe_info(info) -> str:
 
 
 def describe_user(dataset, raw_user: str) -> str:
-    """One user's sequence in raw ids, a behavior a line, with what is a target.
+    """One user's sequence in raw ids: a line for each behavior, with its targets.
 
     Args:
         dataset: A `SequenceDataset`.
@@ -149,8 +149,8 @@ def _readable_time(timestamp: int) -> str:
 
 
 if __name__ == "__main__":
-    import_tensorflow()  # Before anything else imports it, with all its chatter.
-    flags.DEFINE_string("dataset_dir", None, "folder that a pipeline made")
+    import_tensorflow()  # First, so that it prints less.
+    flags.DEFINE_string("dataset_dir", None, "dataset folder, made by a pipeline")
     flags.DEFINE_string("user", None, "raw id of the user to print")
     flags.mark_flag_as_required("dataset_dir")
     app.run(main)

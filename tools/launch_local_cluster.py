@@ -1,11 +1,11 @@
-"""Runs a command as several workers on this machine, to try out multi_worker.
+"""Runs a command as several workers on this machine, to try multi_worker.
 
     python tools/launch_local_cluster.py --workers=2 -- \
         python experiments/run.py --strategy=multi_worker --run_dir=… …
 
-Each worker gets the variable TF_CONFIG and prints its lines behind its number. When one
-fails, the others, which would wait for it for ever, are stopped; run the command again
-with --resume.
+Each worker gets the variable TF_CONFIG, and its number stands before the lines that it
+prints. When one worker fails, the others are stopped: they would wait for it forever.
+Run the command again with --resume.
 """
 
 import argparse
@@ -26,8 +26,8 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--workers", type=int, default=2, help="how many")
-    parser.add_argument("command", nargs="+", help="after --")
+    parser.add_argument("--workers", type=int, default=2, help="number of workers")
+    parser.add_argument("command", nargs="+", help="command of a worker, after --")
     arguments = parser.parse_args(argv)
     if arguments.workers < 1:
         parser.error(f"--workers={arguments.workers} must be 1 or more")
@@ -46,7 +46,7 @@ def main(argv=None) -> int:
 
 
 def cluster_environments(num_workers: int) -> list[dict[str, str]]:
-    """The environment of each worker, with TF_CONFIG on free ports of this machine."""
+    """The environment of each worker, with free ports of this machine in TF_CONFIG."""
     with _free_ports(num_workers) as ports:
         cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
     return [
@@ -61,7 +61,7 @@ def cluster_environments(num_workers: int) -> list[dict[str, str]]:
 
 
 class _free_ports:
-    """Holds free ports until all are found, so that they differ."""
+    """Holds each free port until all are found, so that all differ."""
 
     def __init__(self, number: int) -> None:
         self.sockets = [socket.socket() for _ in range(number)]
@@ -98,7 +98,7 @@ def _print_lines(index: int, worker: subprocess.Popen) -> threading.Thread:
 
 
 def _wait(workers: list[subprocess.Popen]) -> int:
-    """Until all have ended well (0) or one has not (its exit status)."""
+    """Waits until all workers succeed (0) or one fails (its exit status)."""
     while True:
         codes = [worker.poll() for worker in workers]
         failed = [(index, code) for index, code in enumerate(codes) if code]

@@ -1,4 +1,4 @@
-"""From the rows of the tasks to the batches that models take."""
+"""Makes the batches of models from the rows of the tasks."""
 
 import itertools
 from collections.abc import Collection
@@ -11,7 +11,7 @@ _LENGTHS = ("num_recs", "num_searches")
 
 
 def fill_up(rows: dict[str, tf.Tensor], size: int) -> dict[str, tf.Tensor]:
-    """Adds empty rows up to a static size; "is_target" [size] tells them apart."""
+    """Adds empty rows up to a static size; "is_target" [size] is false for them."""
     number = tf.shape(rows["user"])[0]
     filled = {"is_target": tf.range(size) < number}
     for name, column in rows.items():
@@ -32,13 +32,13 @@ def make_batch(
 
     Args:
         rows: For each task "user" and "history_end" [B], "candidates" [B, C], "query"
-            [B] for the search task, and what `windows.cut_windows` returns. "user" and
-            "history_end" tell whether two rows have the same history.
+            [B] for the search task, and the columns of `windows.cut_windows`. Rows of
+            equal "user" and "history_end" have the same history.
         query_words: [num_queries + 1, W] the words of every query.
-        num_groups: How many groups of histories of like length there are. With 1,
-            every row has a history of its own, so that all shapes are static. With
-            more, the batch has the distinct histories of all tasks, sorted by length:
-            targets of both tasks often have one in common.
+        num_groups: Number of groups of histories of similar length. With 1, every row
+            has its own history and all shapes are static. With more, the batch has the
+            distinct histories of all tasks, sorted by length: targets of both tasks
+            often share one.
         needs: Names of the inputs to make.
     """
     batch = {}
@@ -96,7 +96,7 @@ def _histories_of_rows(rows):
 
 
 def _distinct_histories(rows):
-    """The distinct histories of all tasks' rows by length, and which one a row has."""
+    """Distinct histories of all tasks, sorted by length; each row's index into them."""
     keys = tf.concat(
         [
             tf.bitcast(
@@ -120,7 +120,7 @@ def _distinct_histories(rows):
 
 
 def _complete(histories, query_words, num_groups, needs):
-    """The batch's "history": its arrays, and where groups end and how wide they are."""
+    """The batch's "history": its arrays, and the ends and widths of its groups."""
     completed = {name: histories[name] for name in needs if name in histories}
     if "search_words" in needs:
         completed["search_words"] = tf.gather(query_words, histories["search_queries"])
@@ -152,11 +152,11 @@ def list_pairs(
     Args:
         rows: "search_queries" [B, N] and "clicked_items" [B, N, K].
         query_words: [num_queries + 1, W] the words of every query.
-        num_items: The highest item.
-        distinct: Whether each pair is listed once. Neighbours in time share most of
-            their histories, and popular items recur, so that the query-item loss is
-            much cheaper on distinct pairs. If not, there is one pair for each slot,
-            of count 0 where the slot is empty: a static number.
+        num_items: Highest item id.
+        distinct: Whether to list each pair once. Targets close in time share most of
+            their histories, and popular items recur, so the query-item loss is much
+            cheaper on distinct pairs. If false, there is one pair for each slot, with
+            count 0 for an empty slot: a static number.
 
     Returns:
         "pair_queries", "pair_items" and "pair_counts" (float) [P], "pair_query_words"

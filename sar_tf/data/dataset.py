@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,12 @@ from sar_tf.data.dataset_info import DatasetError, DatasetInfo
 
 
 class SequenceDataset:
-    """Reads everything of a dataset folder that is not a record.
+    """Reads the info, vocabularies and tables of a dataset folder.
 
     Attributes:
         dataset_dir: The folder.
         info: Its `DatasetInfo`.
-        cache: What is expensive to make from the folder, for all pipelines on it.
+        cache: Expensive results that all pipelines on the folder share.
     """
 
     def __init__(self, dataset_dir: str | os.PathLike, info: DatasetInfo) -> None:
@@ -25,7 +26,7 @@ class SequenceDataset:
 
     @classmethod
     def open(cls, dataset_dir: str | os.PathLike) -> "SequenceDataset":
-        """Opens a folder after checking that every shard in it is whole.
+        """Opens a folder and checks that every shard in it is complete.
 
         Raises:
             DatasetError: The folder is unfinished, damaged or of another version.
@@ -46,8 +47,27 @@ class SequenceDataset:
             raise DatasetError(
                 f"{path} cannot be read ({error}); make the dataset again"
             ) from error
-        # Not splitlines, which also splits at characters that an id may contain.
+        # splitlines would also split at characters that an id may contain.
         return text.removesuffix("\n").split("\n") if text else []
+
+    def dense_ids(self, name: str, raw_ids: Iterable[str]) -> tuple[int, ...]:
+        """The dense ids of some raw ids of a vocabulary, in ascending order.
+
+        Raises:
+            DatasetError: A raw id is not in the vocabulary.
+        """
+        wanted = {str(raw) for raw in raw_ids}
+        found = {
+            raw: dense
+            for dense, raw in enumerate(self.vocabulary(name), start=1)
+            if raw in wanted
+        }
+        unknown = sorted(wanted - found.keys())
+        if unknown:
+            raise DatasetError(
+                f"{self.dataset_dir} has no {name} {', '.join(unknown[:5])}"
+            )
+        return tuple(sorted(found.values()))
 
     def query_words(self, max_words: int) -> np.ndarray:
         """[num_queries + 1, max_words] int32, padded with 0; row 0 is empty."""
@@ -58,7 +78,7 @@ class SequenceDataset:
         """The features of every user and item, by dense id; row 0 is the padding.
 
         Args:
-            max_words: Width of features made of words, which are cut or padded.
+            max_words: Width to which features made of words are cut or padded.
 
         Returns:
             {"user": {name: table}, "item": {name: table}}; a table is int32 of shape

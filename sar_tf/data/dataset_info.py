@@ -1,4 +1,4 @@
-"""dataset_info.json: what a dataset folder holds, written last."""
+"""dataset_info.json: the contents of a dataset folder. A job writes it last."""
 
 import dataclasses
 import hashlib
@@ -7,12 +7,13 @@ import os
 from pathlib import Path
 
 from sar_tf.data.schema import SCHEMA_VERSION
+from sar_tf.files import whole_file
 
 FILE_NAME = "dataset_info.json"
 
 
 class DatasetError(ValueError):
-    """A dataset folder that cannot be used; says which file and what to do."""
+    """A dataset folder cannot be used; the text names the file and what to do."""
 
 
 @dataclasses.dataclass
@@ -47,10 +48,8 @@ class DatasetInfo:
 
     def save(self, dataset_dir: str | os.PathLike) -> None:
         """Writes dataset_info.json, whole or not at all."""
-        path = Path(dataset_dir) / FILE_NAME
-        beside = path.with_name(f".{FILE_NAME}.partial")
-        beside.write_text(self.to_json(), encoding="utf-8")
-        beside.replace(path)
+        with whole_file(Path(dataset_dir) / FILE_NAME) as beside:
+            beside.write_text(self.to_json(), encoding="utf-8")
 
     @classmethod
     def load(cls, dataset_dir: str | os.PathLike) -> "DatasetInfo":
@@ -63,8 +62,8 @@ class DatasetInfo:
         path = Path(dataset_dir) / FILE_NAME
         if not path.parent.is_dir():
             raise DatasetError(
-                f"{path.parent}: no such folder; make the dataset with one of the "
-                "jobs in pipelines/"
+                f"{path.parent}: no such folder; make the dataset with a job of "
+                "pipelines/, such as python -m pipelines.kuaisar"
             )
         if not path.is_file():
             raise DatasetError(
@@ -93,11 +92,11 @@ class DatasetInfo:
     def verify_shards(
         self, dataset_dir: str | os.PathLike, checksums: bool = True
     ) -> None:
-        """Checks that every shard is there, whole and, by checksum, unchanged.
+        """Checks that every shard exists, is complete and has its checksum.
 
         Args:
             dataset_dir: The folder that holds the shards.
-            checksums: Also read every shard and compare its SHA-256; without it
+            checksums: Whether to read every shard and compare its SHA-256; otherwise
                 only sizes are compared, which costs nothing.
 
         Raises:

@@ -6,13 +6,12 @@ import tensorflow as tf
 
 
 class FreeItems(NamedTuple):
-    """The items that each of U users has not interacted with, ready to draw from.
+    """Index of the items that each of U users has not interacted with, for draws.
 
     The k-th free item (from 0) of a user is k + 1 + the number of the user's own
-    items that are not above it. An own item is not above it exactly when at most k
-    free items are below that own item. So one sorted array of "free items below",
-    all users in one, answers every draw with one binary search: exactly uniform,
-    and without redrawing.
+    items below it. An own item is below it exactly if at most k free items are below
+    that own item. One sorted array of "free items below" for all users answers each
+    draw by one binary search. The draws are exactly uniform and need no repetition.
     """
 
     keys: tf.Tensor  # [M] int64, user's row * (num_items + 1) + free items below
@@ -22,12 +21,12 @@ class FreeItems(NamedTuple):
 def index_free_items(
     user_items: tf.Tensor, splits: tf.Tensor, num_items: int
 ) -> FreeItems:
-    """Prepares drawing.
+    """Prepares the draws of `sample_negatives`.
 
     Args:
         user_items: [M] the users' own items, sorted and unique for each user.
         splits: [U + 1] from users to their rows.
-        num_items: The highest item id.
+        num_items: Highest item id.
     """
     index = tf.range(tf.shape(user_items)[0])
     row = tf.searchsorted(splits[1:], index, side="right")
@@ -38,18 +37,18 @@ def index_free_items(
 def sample_negatives(
     free: FreeItems, row: tf.Tensor, num_items: int, num_negatives: int, seed: tf.Tensor
 ) -> tf.Tensor:
-    """Draws items uniformly from those that a user has not interacted with.
+    """Draws uniformly from the items that a user has not interacted with.
 
     Args:
-        free: What `index_free_items` returns.
-        row: [T] the row of each target's user among the U users.
-        num_items: The highest item id.
-        num_negatives: Draws for each target, with replacement.
+        free: Result of `index_free_items`.
+        row: [T] index of each target's user among the U users.
+        num_items: Highest item id.
+        num_negatives: Number of draws for each target, with replacement.
         seed: [2] the seed of a stateless draw.
 
     Returns:
-        [T, num_negatives] items, int32. For a user who has interacted with every
-        item they are drawn from all items.
+        [T, num_negatives] items, int32. If a user has interacted with every item,
+        the draws are from all items.
     """
     first = tf.gather(free.splits, row)[:, None]
     num_free = num_items - (tf.gather(free.splits, row + 1)[:, None] - first)

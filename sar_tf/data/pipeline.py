@@ -1,4 +1,4 @@
-"""From a dataset to the batches of both tasks."""
+"""Makes the batches of both tasks from a dataset."""
 
 import dataclasses
 import functools
@@ -16,7 +16,8 @@ from sar_tf.data.batches import (
 )
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.dataset_info import DatasetError
-from sar_tf.data.schema import TASKS
+from sar_tf.data.schema import SPLITS, TASKS
+from sar_tf.data.sizes import data_spec
 from sar_tf.data.targets import (
     TargetReader,
     count_targets,
@@ -33,31 +34,32 @@ _PREFETCHED = 4  # Batches ready for the next steps.
 class BatchPipeline:
     """Batches of a dataset's targets, with their histories, for one or both tasks.
 
-    An element is a batch as `sar_tf.spec` describes it, rows in the order in which the
-    targets are read. Each step has rows of every task, split evenly over the epoch, so
-    that every target appears once and the tasks' epochs end together; a task with
-    fewer targets than steps has steps without rows.
+    An element is a batch as `sar_tf.spec` describes it, with rows in the order in which
+    the targets are read. Every target appears once in an epoch. The rows of each task
+    are split evenly over the steps of an epoch; a task with fewer targets than steps
+    has steps without rows.
 
     Attributes:
         dataset: The records and tables.
-        batch_size: Training rows of the task that has most targets, at most; the
-            steps of an epoch follow from it.
-        evaluation_batch_size: The same of validation and test.
+        batch_size: Largest number of training rows of a task in a step. The number of
+            steps of an epoch follows from it.
+        evaluation_batch_size: Largest number of rows of a task in a step of validation
+            and test.
         tasks: "rec", "search" or both.
-        needs: Inputs to make, by name; None is all.
-        max_rec_history, max_search_history: Slots of the history.
-        max_query_words, max_clicked_items: Words of a query and clicked items of a
-            session; None is as many as the dataset has.
-        num_negatives: Training negatives a positive.
-        num_sampled: Items and queries drawn at each training step.
-        num_groups: Groups of histories of like length in a batch; see
-            `batches.make_batch`. With 1, all shapes are static: rows that are no
-            target may fill up a batch.
-        seed: Everything random follows from it and the epoch.
-        num_replicas: Replicas that share a step. Each takes an element of the dataset,
-            and the elements of all have the rows of a step.
-        worker, num_workers: Each of several workers reads its share of the records,
-            for its share of the replicas.
+        needs: Names of the inputs to make; None is all.
+        max_rec_history, max_search_history: Number of slots of a history.
+        max_query_words, max_clicked_items: Number of words of a query and of clicked
+            items of a session; None is the dataset's maximum.
+        num_negatives: Number of training negatives for each positive.
+        num_sampled: Number of items and of queries drawn at each training step.
+        num_groups: Number of groups of histories of similar length in a batch; see
+            `batches.make_batch`. With 1, all shapes are static, and a batch may have
+            rows that are no targets.
+        seed: Seed of all random draws, together with the number of the epoch.
+        num_replicas: Number of replicas that share a step. Each takes one element of
+            the dataset; together these have the rows of a step.
+        worker, num_workers: Index and number of workers. A worker reads its share of
+            the records, for its share of the replicas.
     """
 
     dataset: SequenceDataset
@@ -95,7 +97,7 @@ class BatchPipeline:
     def __repr__(self) -> str:
         info = self.dataset.info
         targets = ", ".join(
-            f"{task} {' + '.join(f'{info.targets[task][s]:,} {s}' for s in _SPLITS)}"
+            f"{task} {' + '.join(f'{info.targets[task][s]:,} {s}' for s in SPLITS)}"
             for task in self.tasks
         )
         return (
@@ -105,44 +107,18 @@ class BatchPipeline:
 
     @property
     def spec(self) -> DataSpec:
-        """Sizes that a model for these batches is made of.
+        """Sizes of a model for these batches.
 
         Raises:
             DatasetError: The dataset has a feature that models cannot take.
         """
-        info = self.dataset.info
-        features = self._categorical_features()
-        has_caption = "caption" in info.features.get("item", {})
-        return DataSpec(
-            num_users=info.num_users,
-            num_items=info.num_items,
-            num_words=info.num_words,
-            num_queries=info.num_queries,
-            num_search_sources=info.num_search_sources,
+        return data_spec(
+            self.dataset,
             max_rec_history=self.max_rec_history,
             max_search_history=self.max_search_history,
             max_query_words=self._limit("max_query_words"),
             max_clicked_items=self._limit("max_clicked_items"),
-            user_features=features.get("user", {}),
-            item_features=features.get("item", {}),
-            caption_length=self._limit("max_query_words") if has_caption else 0,
         )
-
-    def _categorical_features(self) -> dict[str, dict[str, int]]:
-        categorical = {}
-        for owner, features in self.dataset.info.features.items():
-            words = sorted(n for n, f in features.items() if f["kind"] != "categorical")
-            if words not in ([], ["caption"] if owner == "item" else []):
-                raise DatasetError(
-                    f"{self.dataset.dataset_dir}: models take one feature made of "
-                    f"words, an item's caption, but a feature of {owner} is {words}"
-                )
-            categorical[owner] = {
-                name: feature["num"]
-                for name, feature in features.items()
-                if feature["kind"] == "categorical"
-            }
-        return categorical
 
     @property
     def tables(self) -> dict[str, dict[str, np.ndarray]]:
@@ -173,10 +149,10 @@ class BatchPipeline:
         return _with_options(batches.prefetch(_PREFETCHED))
 
     def train_from(self, epoch: int, step: int = 0) -> tf.data.Dataset:
-        """Endless training batches, epoch after epoch, each in an order of its own.
+        """Endless training batches, epoch after epoch; each epoch has its own order.
 
-        An epoch depends on the seed and its number only, so training that begins at
-        `epoch` and `step` sees what it would have seen there.
+        An epoch depends only on the seed and its number. Training that starts at
+        `epoch` and `step` gets the same batches as training without interruption.
         """
         self._require_targets("train")
 
@@ -208,11 +184,11 @@ class BatchPipeline:
             users: Raw ids of the users whose targets are read; None is all.
 
         Raises:
-            DatasetError: There is no such target, or no such user.
+            DatasetError: There is no target, or a user is unknown.
         """
         targets, chosen = self._targets, None
         if users is not None:
-            chosen = self._dense_users(users)
+            chosen = self.dataset.dense_ids("user", users)
             targets = self._count_targets(chosen)
         if not self._steps(split, targets):
             self._raise_no_targets(split)
@@ -226,7 +202,7 @@ class BatchPipeline:
         width = self._limit("max_query_words")
 
         def make():
-            # Outside of the functions that use it, which would embed a copy.
+            # Made outside of the functions that use it: they would contain a copy.
             with tf.init_scope(), tf.device("CPU"):
                 return tf.constant(self.dataset.query_words(width))
 
@@ -234,7 +210,7 @@ class BatchPipeline:
 
     @property
     def replicas_of_worker(self) -> int:
-        """Elements of the dataset of one worker that a step takes."""
+        """Number of elements that a step takes from one worker's dataset."""
         return self.num_replicas // self.num_workers
 
     @property
@@ -253,7 +229,7 @@ class BatchPipeline:
 
     @property
     def _targets(self) -> list[dict[str, dict[str, int]]]:
-        """Of each worker: {task: {split: number of its targets}}."""
+        """For each worker {task: {split: number of its targets}}."""
         if self.num_workers == 1:
             return [self.dataset.info.targets]
         return self._cached(("targets", self.num_workers), self._count_targets)
@@ -263,20 +239,6 @@ class BatchPipeline:
             count_targets(self.dataset, worker, self.num_workers, users)
             for worker in range(self.num_workers)
         ]
-
-    def _dense_users(self, users: Iterable[str]) -> tuple[int, ...]:
-        wanted = {str(user) for user in users}
-        found = {
-            raw: dense
-            for dense, raw in enumerate(self.dataset.vocabulary("user"), start=1)
-            if raw in wanted
-        }
-        if len(found) < len(wanted):
-            raise DatasetError(
-                f"{self.dataset.dataset_dir} has no user "
-                f"{', '.join(sorted(wanted - found.keys())[:5])}"
-            )
-        return tuple(sorted(found.values()))
 
     def _steps(self, split: str, targets: list) -> int:
         most = max(own[task][split] for own in targets for task in self.tasks)
@@ -329,7 +291,7 @@ class BatchPipeline:
             numbers = [own[task][split] for own in targets]
             rows = reader.read(task, split, seed)
             streams[task] = self._split_evenly(rows, numbers, elements)
-        # Fails where the records hold other targets than the info says.
+        # Fails if the records and the info have different numbers of targets.
         return tf.data.Dataset.zip(streams).apply(
             tf.data.experimental.assert_cardinality(elements)
         )
@@ -355,8 +317,8 @@ class BatchPipeline:
         self, step: tf.Tensor, rows: dict[str, dict], seed: tf.Tensor
     ) -> dict[str, dict]:
         batch = self._finish(rows)
-        # A stream of its own, beside those of the tasks' targets; the same in all
-        # replicas of a step.
+        # Another seed than those of the tasks' targets, and the same in all replicas
+        # of a step.
         step = step // self.replicas_of_worker
         seed = fold_in(fold_in(seed, len(TASKS)), step)
         for task in self.tasks:
@@ -369,7 +331,7 @@ class BatchPipeline:
         return any(name.startswith("pair_") for name in self._needs)
 
     def _draw(self, rows: dict, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        """What the training losses of a task draw or list."""
+        """Samples and pairs for the training losses of a task."""
         if not any(INPUTS[name].part == "draw" for name in self._needs):
             return {}
         num_items = self.dataset.info.num_items
@@ -380,9 +342,6 @@ class BatchPipeline:
             is_distinct = self.num_groups > 1
             draws |= list_pairs(rows, self.query_words, num_items, is_distinct)
         return draws
-
-
-_SPLITS = ("train", "validation", "test")
 
 
 def _with_options(batches: tf.data.Dataset) -> tf.data.Dataset:

@@ -4,11 +4,11 @@ import tensorflow as tf
 
 from sar_tf.data.dataset import SequenceDataset
 
-_READ_TOGETHER = 64  # Records read from one shard before the next one's turn.
+_READ_TOGETHER = 64  # Records read from one shard before the next shard.
 _SHARDS_TOGETHER = 4
-_SHUFFLED_BYTES = 64 << 20  # Records held in memory to be shuffled.
-_BLOCK_BEHAVIORS = 1 << 16  # Aimed at, for an average user.
-_BLOCK_USERS = (256, 8192)  # At least this many for mixing; at most.
+_SHUFFLED_BYTES = 64 << 20  # Size of the records that are shuffled in memory.
+_BLOCK_BEHAVIORS = 1 << 16  # Approximate size of a block, in behaviors.
+_BLOCK_USERS = (256, 8192)  # Fewest (to mix users) and most users of a block.
 
 
 def read_blocks(
@@ -17,13 +17,14 @@ def read_blocks(
     worker: int = 0,
     num_workers: int = 1,
 ) -> tf.data.Dataset:
-    """Serialized records, a block of users an element.
+    """Serialized records; each element is a block of users.
 
     Args:
-        dataset: Where the shards are.
-        seed: [2] of a stateless shuffle of shards and records; None keeps the order.
-        worker, num_workers: The share that is read: every num_workers-th shard, or
-            where there are fewer shards than workers, every num_workers-th record.
+        dataset: The dataset with the shards.
+        seed: [2] seed of the shuffle of shards and records; None keeps the order.
+        worker, num_workers: Index and number of workers. A worker reads every
+            num_workers-th shard, or every num_workers-th record if there are fewer
+            shards than workers.
 
     Returns:
         A dataset of [U] strings.
@@ -52,7 +53,7 @@ def read_blocks(
     )
     num_bytes = sum(shard["num_bytes"] for shard in info.shards)
     users_in_memory = _SHUFFLED_BYTES * info.num_users // max(num_bytes, 1)
-    # Blocks are drawn from all records in memory: most datasets fit in whole.
+    # Shuffles all records in memory at once; most datasets fit completely.
     records = records.rebatch(max(users_in_memory, block_users))
     records = records.map(lambda serialized: shuffle(serialized, seed))
     return records.rebatch(block_users)

@@ -1,4 +1,4 @@
-"""The record of one user: one definition of its fields, to write and to parse."""
+"""The record of one user: its fields, and functions to write and parse it."""
 
 import dataclasses
 from collections.abc import Iterable, Sequence
@@ -34,9 +34,9 @@ class Ragged(NamedTuple):
 class UserRecord:
     """One user's whole history and the targets cut from it, in dense ids.
 
-    Dense ids start at 1; 0 stands for none. The sequence holds N behaviors in
-    chronological order, both types mixed; of them (or of the items clicked in
-    them) T are targets, E of these of the validation and test splits.
+    Dense ids start at 1; 0 stands for none. The sequence holds N behaviors of both
+    types in chronological order. T behaviors, or items clicked in them, are
+    targets. E of the targets belong to the validation and test splits.
     """
 
     user: int
@@ -56,8 +56,8 @@ class UserRecord:
     candidates: np.ndarray  # [E * num_candidates] stored negatives
 
 
-# Field -> the rows that it is counted by. Ragged fields are flat values with the
-# lengths of their rows beside them, under "<name>/lengths".
+# Field -> the kind of its rows. A ragged field is stored as flat values and as the
+# lengths of its rows, under "<name>/lengths".
 _FLAT_FIELDS = {
     "type": "sequence",
     "timestamp": "sequence",
@@ -80,7 +80,7 @@ def encode_record(record: UserRecord) -> bytes:
     """Serializes a record to a `tf.train.Example`.
 
     Raises:
-        ValueError: A field contradicts another one; names the user and the field.
+        ValueError: A field contradicts another field; names the user and the field.
     """
     columns = {"user": np.array([record.user], np.int64)}
     for name in _FLAT_FIELDS:
@@ -103,7 +103,7 @@ def parse_records(serialized: tf.Tensor, fields: Sequence[str] = FIELDS) -> dict
 
     Args:
         serialized: [U] serialized examples.
-        fields: Which fields of `UserRecord` to parse; the others cost nothing.
+        fields: Fields of `UserRecord` to parse; the others cost nothing.
 
     Returns:
         A dict of int64 tensors, users laid end to end: each field by its name, and
@@ -198,7 +198,7 @@ def _validate_targets(columns: dict[str, np.ndarray], require) -> None:
         np.array_equal(columns["type"][behavior], columns["target_task"]),
         "target_task differs from the type of the target's behavior",
     )
-    # The history ends strictly before the target's timestamp, or it would leak.
+    # A history that reaches the target's timestamp would leak the target.
     require(
         np.array_equal(
             columns["target_history_end"],

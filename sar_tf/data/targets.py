@@ -1,4 +1,4 @@
-"""From records to the targets of one task, with their histories and candidates."""
+"""Reads the targets of one task from records, with histories and candidates."""
 
 import dataclasses
 import functools
@@ -29,8 +29,8 @@ _FIELDS = (
 )
 
 fold_in = tf.random.experimental.stateless_fold_in
-# The functions have no Python control flow on tensors; converting them would take
-# most of the time that building a dataset takes.
+# The functions have no Python control flow on tensors. Converting them would take
+# most of the time to build a dataset.
 plain_graph = tf.autograph.experimental.do_not_convert
 
 
@@ -38,13 +38,13 @@ plain_graph = tf.autograph.experimental.do_not_convert
 class TargetReader:
     """Reads the targets of one task and split, of many users at once.
 
-    With several workers, each reads a share of the records (see `read_blocks`). With
-    `users`, only the targets of these are read.
+    Each of several workers reads a share of the records (see `read_blocks`). With
+    `users`, the reader reads only the targets of these users.
 
-    With a seed it reads for training: targets are shuffled across users and their
-    negatives drawn. Without one they keep the records' order and have the stored
-    candidates. One seed gives all tasks the same shuffle, so that where each behavior
-    is a target of both, steps have the same histories in both tasks.
+    A seed means training: the reader shuffles targets across users and draws their
+    negatives. Without a seed, targets keep the order of the records and have the stored
+    candidates. One seed gives all tasks the same shuffle. If each behavior is a target
+    of both tasks, both tasks of a step therefore have the same histories.
     """
 
     dataset: SequenceDataset
@@ -58,18 +58,18 @@ class TargetReader:
     num_workers: int = 1
 
     def read(self, task: str, split: str, seed: tf.Tensor | None) -> tf.data.Dataset:
-        """Rows of targets, some an element.
+        """Rows of targets, several in each element.
 
         Args:
             task: "rec" or "search".
             split: "train", "validation" or "test".
-            seed: [2] of everything random, or None.
+            seed: [2] seed of all random draws, or None.
 
         Returns:
-            A dataset of dicts: what `windows.cut_windows` returns, "user" [T],
+            A dataset of dicts: the columns of `windows.cut_windows`, "user" [T],
             "history_end" [T] within the user's sequence, "candidates" [T, C] with
-            the positive first and, of searches, "query" [T]. It has at least one
-            element, though perhaps of no rows.
+            the positive first and, for searches, "query" [T]. It has at least one
+            element, which may have no rows.
         """
         if seed is not None and self.num_workers > 1:
             seed = fold_in(seed, self.worker)
@@ -174,9 +174,9 @@ def count_targets(
     """Targets in a worker's share of the records: {task: {split: number}}.
 
     Args:
-        dataset: Where the records are.
-        worker, num_workers: The share; see `read_blocks`.
-        users: Whose targets count; None is all.
+        dataset: The dataset with the records.
+        worker, num_workers: Index and number of workers; see `read_blocks`.
+        users: Users whose targets count; None is all.
     """
     counts = np.zeros(len(TASKS) * len(SPLITS), np.int64)
     for serialized in read_blocks(dataset, None, worker, num_workers):
@@ -207,7 +207,7 @@ def _is_one_of(users: tf.Tensor, wanted: tuple[int, ...]) -> tf.Tensor:
 
 
 def parallel_calls() -> int:
-    """As many calls as processors: a fixed number keeps memory bounded."""
+    """Number of parallel calls, one for each processor: it bounds the memory."""
     return min(len(os.sched_getaffinity(0)), 8)
 
 
@@ -218,7 +218,7 @@ def _gather_targets(
     start = tf.gather(flat["sequence_splits"], row)
     behavior = start + tf.gather(flat["target_behavior"], target)
     return {
-        "row": row,  # Of the target's user in the block.
+        "row": row,  # Index of the target's user in the block.
         "user": tf.gather(flat["user"], row),
         "item": tf.gather(flat["target_item"], target),
         "query": tf.gather(flat["query"], behavior),

@@ -27,21 +27,17 @@ def index_sequences(flat: dict[str, tf.Tensor], max_clicked_items: int) -> Seque
     """Lists recommendations and searches apart.
 
     Args:
-        flat: What `schema.parse_records` returns, as int32.
-        max_clicked_items: K; of a session with more clicks the first K are kept.
+        flat: Result of `schema.parse_records`, as int32.
+        max_clicked_items: K; the first K clicked items of a session are kept.
     """
     is_rec = tf.equal(flat["type"], REC)
     rec_before = tf.cumsum(tf.cast(is_rec, tf.int32))
     rec = _indices_where(is_rec)
     search = _indices_where(~is_rec)
-    splits = flat["clicked_items_splits"]
-    starts = tf.gather(splits, search)
-    clicked = pad_rows(
-        flat["clicked_items"],
-        starts,
-        tf.gather(splits, search + 1) - starts,
-        max_clicked_items,
+    clicked = tf.RaggedTensor.from_row_splits(
+        flat["clicked_items"], flat["clicked_items_splits"], validate=False
     )
+    clicked = tf.gather(clicked, search).to_tensor(shape=[None, max_clicked_items])
     return Sequences(
         rec_before=tf.pad(rec_before, [[1, 0]]),
         rec_behavior=_add_empty(rec),
@@ -62,15 +58,16 @@ def cut_windows(
 ) -> dict[str, tf.Tensor]:
     """The last recommendations and searches among behaviors [start, end).
 
-    Both are left-aligned, oldest first. A position is the slot's rank in time
-    among all slots; empty recommendation slots, then empty search slots, come last.
+    Both are left-aligned, oldest first. A position is the rank in time of a slot
+    among all slots. Empty recommendation slots come after all behaviors, empty
+    search slots come last.
 
     Args:
-        sequences: Of the block that the targets belong to.
+        sequences: Sequences of the targets' block.
         start: [T] first behavior of each target's user.
-        end: [T] the first behavior that is not history any more.
-        max_rec_history: nr.
-        max_search_history: ns.
+        end: [T] first behavior after the history.
+        max_rec_history: Number of recommendation slots, nr.
+        max_search_history: Number of search slots, ns.
 
     Returns:
         int32 tensors: "num_recs" and "num_searches" [T]; "rec_items" and
@@ -79,7 +76,7 @@ def cut_windows(
     """
     rec_start = tf.gather(sequences.rec_before, start)
     rec_end = tf.gather(sequences.rec_before, end)
-    # What is not a recommendation is a search.
+    # All other behaviors are searches.
     search_start, search_end = start - rec_start, end - rec_end
     num_recs = tf.minimum(rec_end - rec_start, max_rec_history)
     num_searches = tf.minimum(search_end - search_start, max_search_history)
@@ -90,7 +87,7 @@ def cut_windows(
         filled = slot < number[:, None]
         empty_row = tf.shape(behavior_index)[0] - 1
         row = tf.where(filled, first[:, None] + slot, empty_row)
-        # Behaviors of the other type before this one: its index less its own kind.
+        # Behaviors of the other type before this one: its index minus its row.
         others_before = tf.gather(behavior_index, row) - row
         return slot, filled, row, others_before
 
@@ -118,16 +115,6 @@ def cut_windows(
         "search_positions": search_positions,
         "clicked_items": tf.gather(sequences.clicked_items, search_row),
     }
-
-
-def pad_rows(
-    values: tf.Tensor, starts: tf.Tensor, lengths: tf.Tensor, width: int
-) -> tf.Tensor:
-    """Rows of flat values, cut or padded with 0 to one width: [rows, width]."""
-    column = tf.range(width)
-    filled = column < lengths[:, None]
-    index = tf.where(filled, starts[:, None] + column, tf.shape(values)[0])
-    return tf.gather(_add_empty(values), index)
 
 
 def _indices_where(condition: tf.Tensor) -> tf.Tensor:

@@ -1,5 +1,6 @@
 """Reads the checkpoint files of the official projects."""
 
+import os
 import pickle
 
 import numpy as np
@@ -7,8 +8,8 @@ import numpy as np
 from sar_tf.interop.weights import InteropError
 
 
-def read_checkpoint(path):
-    """Reads what `torch.save(model.state_dict(), path)` wrote.
+def read_checkpoint(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Reads a file that `torch.save(model.state_dict(), path)` wrote.
 
     Only tensors are read (`weights_only=True`): a file cannot run code.
 

@@ -6,6 +6,7 @@ A fixture is an .npz with `config` (JSON), `state/…` (weights), `input/…`,
 
 import dataclasses
 import json
+import os
 import zipfile
 
 import numpy as np
@@ -26,11 +27,11 @@ class Fixture:
     outputs: dict
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: str | os.PathLike) -> "Fixture":
         """Reads a fixture.
 
         Raises:
-            InteropError: it is damaged or lacks a part; says which.
+            InteropError: The fixture is damaged or lacks a part.
         """
         parts = {"state": {}, "input": {}, "table": {}, "output": {}}
         try:
@@ -50,7 +51,7 @@ class Fixture:
         )
 
 
-def build_model(fixture):
+def build_model(fixture: Fixture) -> tuple[models.Model, dict]:
     """Our model with a fixture's sizes, weights and feature tables.
 
     Args:
@@ -60,7 +61,7 @@ def build_model(fixture):
         The model, without dropout, and the fixture's inputs as its batch.
 
     Raises:
-        InteropError: the weights are not those of a model that we have.
+        InteropError: The weights belong to none of our models.
     """
     project = projects.of_weights(fixture.state)
     checkpoint, contents = project.checkpoint, project.fixture
@@ -77,8 +78,8 @@ def build_model(fixture):
     return model, batch
 
 
-def compute_outputs(fixture):
-    """What our model computes from a fixture: `{official output name: array}`."""
+def compute_outputs(fixture: Fixture) -> dict[str, np.ndarray]:
+    """Our model's outputs for a fixture: `{official output name: array}`."""
     model, batch = build_model(fixture)
     contents = projects.of_weights(fixture.state).fixture
     outputs = contents.outputs(model, batch)

@@ -1,9 +1,11 @@
 """The (query, clicked item) pairs of histories in NumPy."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 
-def slot_pairs(history):
+def slot_pairs(history: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The (query, clicked item) pairs of histories: one for each slot."""
     items = history["clicked_items"]
     words = history["search_words"][:, :, None, :]

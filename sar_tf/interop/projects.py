@@ -1,7 +1,11 @@
-"""The official projects: which of our models each belongs to."""
+"""The official projects, each with our model of it."""
 
 import dataclasses
+from collections.abc import Mapping
 from types import ModuleType
+from typing import Any
+
+import numpy as np
 
 from sar_tf.interop import (
     sesrec,
@@ -18,15 +22,15 @@ class Project:
 
     Attributes:
         model: name of our model.
-        checkpoint: what its weights are called and what their shapes tell.
-        fixture: what its fixtures hold.
+        checkpoint: module for the names and shapes of its weights.
+        fixture: module for the contents of its fixtures.
     """
 
     model: str
     checkpoint: ModuleType
     fixture: ModuleType
 
-    def assign(self, model, state):
+    def assign(self, model: Any, state: Mapping[str, np.ndarray]) -> None:
         """Sets all weights of a built model, or none; see `weights.assign`."""
         features = self.checkpoint.features(state)
         entries = self.checkpoint.entries(model, features)
@@ -39,21 +43,21 @@ _PROJECTS = (
 )
 
 
-def names():
-    """Names of our models that official weights are read into."""
+def names() -> list[str]:
+    """Names of our models that can read official weights."""
     return [project.model for project in _PROJECTS]
 
 
-def of_weights(state):
-    """The project that official weights are from, told by their names.
+def of_weights(state: Mapping[str, np.ndarray]) -> Project:
+    """The project of official weights, found by their names.
 
     Raises:
-        InteropError: it is none of them.
+        InteropError: The weights belong to no project.
     """
     for project in _PROJECTS:
         if any(name.startswith(project.checkpoint.PREFIX) for name in state):
             return project
     raise weights.InteropError(
-        f"these are weights of neither of {', '.join(names())}: none is called "
+        f"these are not weights of {' or '.join(names())}: no name begins with "
         + " or ".join(f"{p.checkpoint.PREFIX}…" for p in _PROJECTS)
     )

@@ -1,5 +1,8 @@
 """Names and layout of the official SESRec checkpoints."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
 from sar_tf.interop import weights as w
@@ -12,7 +15,7 @@ _KINDS = {"user": "user_feat.user", "item": "query_item_feat.item_feat.item"}
 _SCENARIOS = {"rec": "rec", "search": "src"}
 
 
-def features(state):
+def features(state: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
     """Names of users' and items' features in their order."""
     shapes = w.Shapes(state)
     found = {}
@@ -22,8 +25,8 @@ def features(state):
     return found
 
 
-def history_lengths(state):
-    """Slots of both histories."""
+def history_lengths(state: Mapping[str, np.ndarray]) -> dict[str, int]:
+    """Number of slots of both histories."""
     shapes = w.Shapes(state)
     return w.known(
         {
@@ -33,8 +36,10 @@ def history_lengths(state):
     )
 
 
-def hyperparameters(state, data_features):
-    """Those that the weights' shapes tell.
+def hyperparameters(
+    state: Mapping[str, np.ndarray], data_features: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    """Hyperparameters that follow from the shapes of the weights.
 
     Args:
         state: `{official name: array}`.
@@ -68,7 +73,7 @@ def hyperparameters(state, data_features):
 
 
 def _widths(shapes, kind, names, total):
-    """Widths of the id's and the features' embeddings; one missing is what is left."""
+    """Widths of the id's and features' embeddings; one missing width is the rest."""
     widths = [
         shapes.size(f"{_KINDS[kind]}_{name}_emb.weight", 1) for name in ("id", *names)
     ]
@@ -78,11 +83,13 @@ def _widths(shapes, kind, names, total):
     return () if None in widths else tuple(widths)
 
 
-def entries(model, official_features):
+def entries(
+    model: Any, official_features: Mapping[str, Sequence[str]]
+) -> list[w.Entry]:
     """Mapping of the weights of a built SESRec.
 
     Args:
-        model: the model, not one of its ablations.
+        model: the full model, not an ablation.
         official_features: `features` of the official weights.
     """
     items = _embedding_widths(model.item_encoder)
@@ -163,7 +170,7 @@ def _without_leading_axis(variable, name):
 
 
 def _prediction(model, official_users):
-    """The MLP; users' features are part of its input, so their order counts."""
+    """The MLP. Users' features are part of its input, so their order matters."""
     network = model.prediction
     width = model.item_encoder.units
     blocks = {

@@ -1,4 +1,7 @@
-"""What the fixtures of the official SESRec hold, as our sizes and batches."""
+"""Our sizes and batches from the fixtures of the official SESRec."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +18,7 @@ _LOSSES = {
 }
 
 
-def data_spec(fixture):
+def data_spec(fixture: Any) -> DataSpec:
     """`DataSpec` of the weights and inputs."""
     state, inputs = fixture.state, fixture.inputs
     features = sesrec.features(state)
@@ -41,8 +44,8 @@ def data_spec(fixture):
     )
 
 
-def hyperparameters(config):
-    """Those that the weights' shapes do not tell."""
+def hyperparameters(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyperparameters that do not follow from the shapes of the weights."""
     return {
         "num_heads": config["num_heads"],
         "triplet_margin": config["triplet_margin"],
@@ -50,7 +53,7 @@ def hyperparameters(config):
     }
 
 
-def feature_tables(fixture):
+def feature_tables(fixture: Any) -> dict[str, dict[str, np.ndarray]]:
     """Feature look-up tables as a model takes them."""
     tables = {"user": {}, "item": {}}
     for key, table in fixture.tables.items():
@@ -60,7 +63,7 @@ def feature_tables(fixture):
     return tables
 
 
-def batch(fixture):
+def batch(fixture: Any) -> dict[str, dict[str, np.ndarray]]:
     """A fixture's inputs as a batch of the recommendation task."""
     inputs = {name: array.astype("int32") for name, array in fixture.inputs.items()}
     history = {
@@ -85,7 +88,7 @@ def batch(fixture):
     return {"history": history, "rec": rec}
 
 
-def outputs(model, batch):
+def outputs(model: Any, batch: dict) -> dict[str, Any]:
     """Scores of the positives, losses and masks under the official names."""
     losses = model.losses_of("rec", batch)
     read = model.encode_history(batch["history"], training=False)["masks"]

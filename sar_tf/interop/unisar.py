@@ -1,12 +1,15 @@
 """Names and layout of the official UniSAR checkpoints."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
 from sar_tf.interop import weights as w
 
 PREFIX = "session_embedding."
 
-# Copies that the official modules register but do not use, and aliases.
+# Aliases, and copies that the official modules register but do not use.
 IGNORED = (
     r"\.transformerEncoderLayer\.",
     r"(^|\.)transformerDecoderLayer\.",
@@ -21,8 +24,8 @@ _POSITIONS = {"rec": "rec_pos", "search": "src_pos", "mixed": "global_pos_emb"}
 _TASK_INDEX = {"rec": 0, "search": 1}
 
 
-def features(state):
-    """Names of users' and items' features, captions among them, in their order."""
+def features(state: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
+    """Names of users' and items' features, with captions, in their order."""
     shapes = w.Shapes(state)
     found = {}
     for kind in ("user", "item"):
@@ -31,8 +34,8 @@ def features(state):
     return found
 
 
-def history_lengths(state):
-    """Slots of both histories."""
+def history_lengths(state: Mapping[str, np.ndarray]) -> dict[str, int]:
+    """Number of slots of both histories."""
     shapes = w.Shapes(state)
     return w.known(
         {
@@ -42,12 +45,14 @@ def history_lengths(state):
     )
 
 
-def hyperparameters(state, data_features):
-    """Those that the weights' shapes tell.
+def hyperparameters(
+    state: Mapping[str, np.ndarray], data_features: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    """Hyperparameters that follow from the shapes of the weights.
 
     Args:
         state: `{official name: array}`.
-        data_features: not needed, all embeddings are of one width.
+        data_features: not used, all embeddings have the same width.
     """
     shapes = w.Shapes(state)
     word = "query_embedding.query_encoder.word_embedding.weight"
@@ -73,13 +78,15 @@ def hyperparameters(state, data_features):
     )
 
 
-def entries(model, official_features=None):
+def entries(
+    model: Any, official_features: Mapping[str, Sequence[str]] | None = None
+) -> list[w.Entry]:
     """Mapping of the weights of a built UniSAR.
 
     Args:
         model: the model.
-        official_features: `features` of the official weights; None where they
-            stand in the model's order.
+        official_features: `features` of the official weights; None if they have
+            the model's order.
     """
     official_features = official_features or {
         "user": list(model.user_encoder.features),
@@ -193,7 +200,7 @@ def _experts(model):
         network = model.prediction[task]
         dense = [*network.hidden, network.logit]
         num_towers = len(model.get_config()["tower_units"])
-        # ReLU and dropout stand between two dense layers.
+        # ReLU and dropout are between two dense layers.
         names = [
             *(f"ple_layer.tower.{index}.mlp.{3 * i}" for i in range(num_towers)),
             *(

@@ -1,4 +1,7 @@
-"""What the fixtures of the official UniSAR hold, as our sizes and batches."""
+"""Our sizes and batches from the fixtures of the official UniSAR."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +25,7 @@ _CONFIG = (
 )
 
 
-def data_spec(fixture):
+def data_spec(fixture: Any) -> DataSpec:
     """`DataSpec` of the weights and tables."""
     state, tables = fixture.state, fixture.tables
     features = unisar.features(state)
@@ -51,12 +54,12 @@ def data_spec(fixture):
     )
 
 
-def hyperparameters(config):
-    """Those that the weights' shapes do not tell."""
+def hyperparameters(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Hyperparameters that do not follow from the shapes of the weights."""
     return {name: config[name] for name in _CONFIG if name in config}
 
 
-def feature_tables(fixture):
+def feature_tables(fixture: Any) -> dict[str, dict[str, np.ndarray]]:
     """Feature look-up tables as a model takes them."""
     tables = {"user": {}, "item": {}}
     for key, table in fixture.tables.items():
@@ -66,7 +69,7 @@ def feature_tables(fixture):
     return tables
 
 
-def batch(fixture):
+def batch(fixture: Any) -> dict[str, dict[str, np.ndarray]]:
     """A fixture's inputs as a batch of both tasks."""
     inputs = fixture.inputs
     candidates = np.concatenate([inputs["item"][:, None], inputs["neg_items"]], axis=1)
@@ -102,7 +105,7 @@ def _histories(fixture):
     }
 
 
-def outputs(model, batch):
+def outputs(model: Any, batch: dict) -> dict[str, Any]:
     """Scores and losses under the official names."""
     computed = {}
     for ours, theirs in _TASKS.items():
@@ -110,7 +113,7 @@ def outputs(model, batch):
         computed[f"{theirs}_scores"] = model.score(ours, batch)
         for name, official in _LOSSES.items():
             computed[f"{theirs}_{official}"] = losses[name]
-        # The official total of a task leaves its weight gamma out.
+        # The official total of a task omits its weight gamma.
         weights = {"click_loss": 1.0, **model.loss_weights}
         computed[f"{theirs}_total_loss"] = sum(
             weights[name] * losses[name] for name in _LOSSES

@@ -1,19 +1,20 @@
 """Official PyTorch weights, mapped onto our variables.
 
-A mapping is a list of `Entry`: one of our variables, the names of the
-official weights that it holds, and how it is made from them. Linear weights
-are `(out, in)` there and `(in, out)` here.
+A mapping is a list of `Entry`: one of our variables, the names of its official
+weights, and a function that combines them. Linear weights are `(out, in)` in
+PyTorch and `(in, out)` here.
 """
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 
 class InteropError(ValueError):
-    """Official weights or a fixture that cannot be used; says why, in full."""
+    """Official weights or a fixture cannot be used; the text gives all reasons."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,22 +26,22 @@ class Entry:
     combine: Callable
 
 
-def entry(variable, name):
+def entry(variable: Any, name: str) -> Entry:
     """A weight of the same layout."""
     return Entry(variable, (name,), lambda weight: weight)
 
 
-def transposed(variable, *names):
-    """Linear weights; several are put side by side as output units."""
+def transposed(variable: Any, *names: str) -> Entry:
+    """Linear weights; several are concatenated along the output units."""
     return Entry(variable, names, lambda *weights: np.concatenate(weights, axis=0).T)
 
 
-def concatenated(variable, *names):
+def concatenated(variable: Any, *names: str) -> Entry:
     """Biases of several layers, one after another."""
     return Entry(variable, names, lambda *weights: np.concatenate(weights, axis=0))
 
 
-def dense(layer, name):
+def dense(layer: Any, name: str) -> list[Entry]:
     """Entries of a Dense layer."""
     return [
         transposed(layer.kernel, f"{name}.weight"),
@@ -48,12 +49,14 @@ def dense(layer, name):
     ]
 
 
-def dense_of_blocks(layer, name, official, ours):
+def dense_of_blocks(
+    layer: Any, name: str, official: Sequence[str], ours: Mapping[str, int]
+) -> list[Entry]:
     """Entries of a Dense layer on concatenated features, in another order.
 
     Args:
         layer: the layer.
-        name: the official one's.
+        name: name of the official layer.
         official: names of the features in the official order.
         ours: `{name: width}` in our order.
     """
@@ -64,8 +67,10 @@ def dense_of_blocks(layer, name, official, ours):
     ]
 
 
-def columns_of_blocks(official, ours):
-    """Which official input columns stand at ours; all in order where names differ."""
+def columns_of_blocks(
+    official: Sequence[str], ours: Mapping[str, int]
+) -> np.ndarray | slice:
+    """Official input columns in our order; all, unchanged, if the names differ."""
     if set(official) != set(ours):
         return slice(None)
     ends = np.cumsum([ours[name] for name in official])
@@ -75,7 +80,7 @@ def columns_of_blocks(official, ours):
     )
 
 
-def layer_norm(layer, name):
+def layer_norm(layer: Any, name: str) -> list[Entry]:
     """Entries of a LayerNormalization."""
     return [
         entry(layer.gamma, f"{name}.weight"),
@@ -83,7 +88,7 @@ def layer_norm(layer, name):
     ]
 
 
-def attention(layer, name):
+def attention(layer: Any, name: str) -> list[Entry]:
     """Entries of a MaskedAttention."""
     return [
         transposed(layer.qkv_kernel, f"{name}.in_proj_weight"),
@@ -92,12 +97,16 @@ def attention(layer, name):
     ]
 
 
-def embedding(layer, name):
+def embedding(layer: Any, name: str) -> Entry:
     """Entry of an Embedding."""
     return entry(layer.embeddings, f"{name}.weight")
 
 
-def assign(entries, state, ignored=()):
+def assign(
+    entries: Sequence[Entry],
+    state: Mapping[str, np.ndarray],
+    ignored: Sequence[str] = (),
+) -> None:
     """Sets variables from official weights, or changes nothing.
 
     Args:
@@ -106,7 +115,7 @@ def assign(entries, state, ignored=()):
         ignored: patterns of names in `state` that no variable needs.
 
     Raises:
-        InteropError: lists every missing and surplus weight, and every shape
+        InteropError: Lists every missing and surplus weight, and every shape
             that does not fit.
     """
     values, problems = [], []
@@ -142,30 +151,30 @@ def assign(entries, state, ignored=()):
 
 
 class Shapes:
-    """Sizes told by the shapes of official weights, some of which may be missing.
+    """Sizes from the shapes of official weights; weights may be missing.
 
     Args:
         state: `{official name: array}`.
     """
 
-    def __init__(self, state):
+    def __init__(self, state: Mapping[str, np.ndarray]) -> None:
         self._shapes = {name: tuple(np.shape(array)) for name, array in state.items()}
 
-    def names(self, pattern):
-        """Distinct first groups of a pattern that begins names, in their order."""
+    def names(self, pattern: str) -> list[str]:
+        """Distinct first groups of a pattern in the names' beginnings, in order."""
         matches = (re.match(pattern, name) for name in self._shapes)
         return list(dict.fromkeys(match[1] for match in matches if match))
 
-    def size(self, name, axis=0):
-        """Size of an axis; None where the weight is missing or has no such axis."""
+    def size(self, name: str, axis: int = 0) -> int | None:
+        """Size of an axis; None if the weight is missing or has no such axis."""
         shape = self._shapes.get(name, ())
         return shape[axis] if -len(shape) <= axis < len(shape) else None
 
-    def first(self, *sizes):
-        """The first of several ways to tell a size that tells it, or None."""
+    def first(self, *sizes: int | None) -> int | None:
+        """The first size that is not None, or None."""
         return next((size for size in sizes if size is not None), None)
 
-    def units(self, prefix):
+    def units(self, prefix: str) -> tuple[int, ...]:
         """Output units of the Dense layers `prefix.0`, `prefix.3`, … in order."""
         indices = sorted(map(int, self.names(re.escape(prefix) + r"\.(\d+)\.")))
         units = [
@@ -177,6 +186,6 @@ class Shapes:
         return tuple(size for size in units if size is not None)
 
 
-def known(sizes):
+def known(sizes: Mapping[str, Any]) -> dict[str, Any]:
     """The entries of a dict that are neither None nor empty."""
     return {name: size for name, size in sizes.items() if size not in (None, (), 0)}

@@ -1,8 +1,10 @@
 """Encoders of transitions and their fusion.
 
-All masks are of keys, bool `(B, N)`, true where a slot holds a behavior. A
-query whose keys are all masked attends to nothing: its context is zero.
+All masks are masks of keys: bool `(B, N)`, true where a slot holds a behavior.
+If all keys of a query are masked, its context is zero.
 """
+
+from typing import Any
 
 import keras
 from keras import layers
@@ -16,13 +18,13 @@ class _Sublayers(layers.Layer):
 
     def __init__(
         self,
-        num_heads,
-        dropout=0.0,
-        epsilon=1e-5,
-        inner_dropout=None,
-        negative_slope=0.0,
+        num_heads: int,
+        dropout: float = 0.0,
+        epsilon: float = 1e-5,
+        inner_dropout: float | None = None,
+        negative_slope: float = 0.0,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.dropout_rate = dropout
@@ -83,22 +85,22 @@ class _Sublayers(layers.Layer):
 class TransitionEncoder(_Sublayers):
     """Encoder layer that extracts transitions into `x` (Eq. 3 and 4).
 
-    `H = FFN(MSA(x, context, context))`, post-norm. With `context = x` these
-    are the transitions within one scenario (s2s, r2r). The masked encoder of
-    the mixed history, whose matrix M lets a behavior attend only to those of
-    the other type, is this layer called twice with the same weights: the
-    recommendation slots with the search slots as context (s2r), and the
-    reverse (r2s). So nothing is computed for the masked half. A pair that M
-    masks has weight 0, as the paper's text says, not the logit 0 that its
-    Hadamard product would give.
+    `H = FFN(MSA(x, context, context))`, post-norm. With `context = x` it
+    extracts the transitions within one scenario (s2s, r2r). In the mixed
+    history, the paper's matrix M lets a behavior attend only to behaviors of
+    the other type. Here a model calls the layer twice with the same weights:
+    the recommendation slots with the search slots as context (s2r), and the
+    reverse (r2s). Nothing is computed for the masked half. A masked pair has
+    weight 0, as the paper's text says; the paper's Hadamard product would give
+    it the logit 0.
 
     Args:
-        num_heads: attention heads.
+        num_heads: number of attention heads.
         dropout: rate on each sublayer's output.
-        epsilon: of the layer normalization.
-        inner_dropout: rate on attention weights and in the feed-forward, where
-            it is another one.
-        negative_slope: of the feed-forward's ReLU.
+        epsilon: epsilon of the layer normalization.
+        inner_dropout: rate on attention weights and in the feed-forward; None
+            is `dropout`.
+        negative_slope: slope of the feed-forward's ReLU below 0.
 
     Call arguments:
         x: `(B, N, D)`.
@@ -134,7 +136,9 @@ class TransitionEncoder(_Sublayers):
     ):
         return x_shape
 
-    def call(self, x, context, context_mask, training=None):
+    def call(
+        self, x: Any, context: Any, context_mask: Any, training: bool | None = None
+    ) -> Any:
         update = self.attention(x, context, context_mask, training=training)
         x = self._add(self.attention_norm, x, update, training)
         update = self._feed_forward(x, training)
@@ -149,7 +153,7 @@ class TransitionFusion(_Sublayers):
     sequence): `F = MSA(same)`, `V = FFN(MCA(F, cross, cross))`.
 
     `paper`: `F = MSA(same)`, `V = FFN(MCA(cross, F, F))`: the cross-scenario
-    sequence asks, the self-attended same-scenario sequence answers.
+    sequence gives the queries, F gives the keys and values.
 
     Args:
         num_heads, dropout, epsilon, inner_dropout, negative_slope: as in
@@ -158,8 +162,8 @@ class TransitionFusion(_Sublayers):
 
     Call arguments:
         same: `(B, N, D)`, transitions from the same scenario (r2r or s2s).
-        cross: `(B, N, D)`, from the other scenario (s2r or r2s).
-        mask: bool `(B, N)`, non-empty slots of both.
+        cross: `(B, N, D)`, transitions from the other scenario (s2r or r2s).
+        mask: bool `(B, N)`, true where a slot of both sequences holds a behavior.
 
     Returns:
         `(B, N, D)`.
@@ -177,8 +181,13 @@ class TransitionFusion(_Sublayers):
     """
 
     def __init__(
-        self, num_heads, dropout=0.0, epsilon=1e-5, variant="reference", **kwargs
-    ):
+        self,
+        num_heads: int,
+        dropout: float = 0.0,
+        epsilon: float = 1e-5,
+        variant: str = "reference",
+        **kwargs,
+    ) -> None:
         super().__init__(num_heads, dropout, epsilon, **kwargs)
         if variant not in ("reference", "paper"):
             raise ValueError(f"variant must be 'reference' or 'paper', not {variant!r}")
@@ -200,7 +209,9 @@ class TransitionFusion(_Sublayers):
     def compute_output_shape(self, same_shape, cross_shape=None, mask_shape=None):
         return same_shape
 
-    def call(self, same, cross, mask, training=None):
+    def call(
+        self, same: Any, cross: Any, mask: Any, training: bool | None = None
+    ) -> Any:
         update = self.self_attention(same, same, mask, training=training)
         same = self._add(self.self_attention_norm, same, update, training)
         if self.variant == "reference":

@@ -1,27 +1,28 @@
-"""Co-attention of both histories: what each shares with the other."""
+"""Co-attention of both histories: how much each slot shares with the other history."""
+
+from typing import Any
 
 import keras
 from keras import layers, ops
 
-from sar_tf.layers.masking import MASKED_LOGIT, softmax
+from sar_tf.layers.masking import masked_softmax
 
 
 @keras.saving.register_keras_serializable("sar_tf")
 class CoAttention(layers.Layer):
-    """Weights of the slots of each history by what the other holds (Eq. 9, 10).
+    """Weighs each history's slots by their affinity to the other (Eq. 9, 10).
 
     With the affinities `A = tanh(H_r W_l H_s^T)` of all pairs of slots,
 
-        a^s = softmax(w_r H_r^T A),    a^r = softmax(w_s H_s^T A^T),
+        a^s = softmax(w_r H_r^T A),    a^r = softmax(w_s H_s^T A^T).
 
-    the softmax over the non-empty slots.
+    The softmax runs over the non-empty slots.
 
-    `paper`: the sum behind a weight runs over the other history's non-empty
-    slots.
+    `paper`: the products with A sum over the other history's non-empty slots.
 
-    `reference` (the official code): it runs over all of the other history's
-    slots. The empty ones count too, so the weights depend on how far the
-    histories are padded. A history without any behavior has no say.
+    `reference` (the official code): they sum over all slots of the other
+    history. Empty slots count too, so the weights depend on the padding. A
+    history without any behavior adds 0.
 
     Args:
         variant: "reference" or "paper".
@@ -33,8 +34,8 @@ class CoAttention(layers.Layer):
         search_mask: bool `(B, Ns)`.
 
     Returns:
-        a^r `(B, Nr)` and a^s `(B, Ns)` in float32. They are 0 in empty slots,
-        and equal in all others where the other history has no behavior.
+        a^r `(B, Nr)` and a^s `(B, Ns)` in float32: 0 in empty slots. If the other
+        history is empty, all non-empty slots have equal weights.
 
     Example:
 
@@ -48,7 +49,7 @@ class CoAttention(layers.Layer):
         [Si et al., 2023](https://doi.org/10.1145/3539618.3591786)
     """
 
-    def __init__(self, variant="reference", **kwargs):
+    def __init__(self, variant: str = "reference", **kwargs) -> None:
         super().__init__(**kwargs)
         if variant not in ("reference", "paper"):
             raise ValueError(f"variant must be 'reference' or 'paper', not {variant!r}")
@@ -67,7 +68,7 @@ class CoAttention(layers.Layer):
         normal = keras.initializers.RandomNormal(stddev=(2 / (1 + width)) ** 0.5)
         return self.add_weight(name=name, shape=(width,), initializer=normal)
 
-    def call(self, rec, search, rec_mask, search_mask):
+    def call(self, rec: Any, search: Any, rec_mask: Any, search_mask: Any) -> Any:
         projected = ops.matmul(rec, self.affinity_kernel)
         affinity = ops.tanh(ops.matmul(projected, ops.swapaxes(search, -1, -2)))
         affinity = ops.cast(affinity, "float32")
@@ -79,7 +80,7 @@ class CoAttention(layers.Layer):
         )
 
     def _scores(self, encoded, kernel, mask):
-        """`w H^T` in float32 `(B, N)`, 0 in the slots that do not count."""
+        """`w H^T` in float32 `(B, N)`, 0 in slots that do not count."""
         if self.variant == "reference":
             mask = ops.any(mask, axis=-1, keepdims=True)
         scores = ops.cast(ops.matmul(encoded, kernel), "float32")
@@ -90,9 +91,3 @@ class CoAttention(layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "variant": self.variant}
-
-
-def masked_softmax(logits, mask):
-    """Softmax over the slots of `mask`, exactly 0 in the others: `(B, N)`."""
-    kept = ops.cast(mask, logits.dtype)
-    return softmax(logits + (1.0 - kept) * MASKED_LOGIT) * kept

@@ -1,30 +1,34 @@
 """Contrastive losses: query-item alignment and transition alignment."""
 
+from typing import Any
+
 import keras
 from keras import layers, ops
 
 from sar_tf.layers import replicas
 
-# Only keeps 1 / tau finite: the official code has no bound.
+# Keeps 1 / tau finite. The official code has no bound.
 MIN_TEMPERATURE = 1e-3
-_NEVER = -1e30  # A logit that does not count.
+_NEVER = -1e30  # Logit of a pair that does not count.
 
 
-def log_sum_exp_similarity(anchors, others, sharpness, mask=None):
+def log_sum_exp_similarity(
+    anchors: Any, others: Any, sharpness: Any, mask: Any = None
+) -> Any:
     """`log sum_j exp(sharpness sim(a, o_j))` of each anchor, over the `mask`.
 
-    With `sim = tanh(a o^T)`. The matrix of all similarities is by far the
-    largest of the model, so its gradient is written out here: half as many
-    passes over memory as by differentiating each operation.
+    `sim(a, o) = tanh(a o^T)`. The matrix of all similarities is the largest
+    tensor of the model. Its gradient is written by hand: this takes half as many
+    passes over memory as automatic differentiation.
 
     Args:
         anchors: `(P, D)`, already multiplied by the kernel W.
         others: `(S, D)`.
         sharpness: scalar 1 / tau.
-        mask: bool `(1, S)` or `(P, S)`, the `o_j` that count; None is all.
+        mask: bool `(1, S)` or `(P, S)`, true for each `o_j` that counts; None: all.
 
     Returns:
-        float32 `(P,)`; very negative where nothing counts.
+        float32 `(P,)`; very negative if nothing counts.
     """
 
     @ops.custom_gradient
@@ -32,11 +36,12 @@ def log_sum_exp_similarity(anchors, others, sharpness, mask=None):
         similarity = ops.matmul(anchors, ops.transpose(others))
         similarity = ops.tanh(ops.cast(similarity, "float32"))
         logits = similarity * sharpness
-        # Of those that count: another could be higher by more than exp() can span.
+        # First hide what does not count: a much higher logit would make exp() of
+        # all that counts 0.
         if mask is not None:
             logits = ops.where(mask, logits, _NEVER)
-        # Above what does not count, whose exp() is then 0. Without `initial`, no
-        # anchor at all (a task without rows) is an error.
+        # `initial` is above _NEVER, so exp() of a hidden logit is 0. Without it, a
+        # batch without anchors (a task without rows) is an error.
         highest = ops.max(logits, axis=-1, keepdims=True, initial=_NEVER / 2)
         exponentials = ops.exp(logits - highest)
         total = ops.maximum(ops.sum(exponentials, axis=-1, keepdims=True), 1e-37)
@@ -58,8 +63,8 @@ def log_sum_exp_similarity(anchors, others, sharpness, mask=None):
     return compute(anchors, others, sharpness)
 
 
-def paired_similarity(anchors, others):
-    """`tanh(a o^T)` of row p of both: `(P, D), (P, D) -> (P,)`, in float32."""
+def paired_similarity(anchors: Any, others: Any) -> Any:
+    """`tanh(a_p o_p^T)` of each row p: `(P, D), (P, D) -> (P,)`, in float32."""
     product = ops.sum(anchors * others, axis=-1)
     return ops.tanh(ops.cast(product, "float32"))
 
@@ -67,7 +72,7 @@ def paired_similarity(anchors, others):
 class _Contrast(layers.Layer):
     """A square kernel W and a learned temperature tau."""
 
-    def __init__(self, temperature, **kwargs):
+    def __init__(self, temperature: float, **kwargs) -> None:
         super().__init__(**kwargs)
         self.initial_temperature = temperature
 
@@ -84,7 +89,7 @@ class _Contrast(layers.Layer):
         )
 
     def _sharpness(self):
-        """1 / tau. L2 alone pulls tau of an unused loss to 0, and 0 / 0 is NaN."""
+        """1 / tau. L2 moves the tau of an unused loss to 0, and 0 / 0 is NaN."""
         return 1.0 / ops.maximum(self.temperature, MIN_TEMPERATURE)
 
     def get_config(self):
@@ -103,16 +108,15 @@ class QueryItemContrast(_Contrast):
     and the same with the roles swapped (`sim(i, q)` among sampled queries),
     with `sim(a, b) = tanh(a W b^T)`; W and tau are shared and learned. The loss
     of a pair is half of the sum of both; the query-item loss is its mean over
-    the pairs. (Eq. 2 as printed sums over the pairs and leaves the pair out of
-    its denominator; without a lower bound, that could not be minimised with a
-    learned tau.)
+    the pairs. (The printed Eq. 2 sums over the pairs, and its denominator lacks
+    the pair itself. With a learned tau, that loss has no lower bound.)
 
     Args:
-        temperature: tau at the start.
+        temperature: initial value of tau.
 
     Call arguments:
         queries: `(P, D)`.
-        items: `(P, D)`, row p clicked after query p.
+        items: `(P, D)`; item p was clicked after query p.
         sampled_items: `(S, D)`.
         sampled_queries: `(S, D)`.
 
@@ -127,7 +131,9 @@ class QueryItemContrast(_Contrast):
     def build(self, queries_shape, *other_shapes, **named_shapes):
         self._build(queries_shape[-1])
 
-    def call(self, queries, items, sampled_items, sampled_queries):
+    def call(
+        self, queries: Any, items: Any, sampled_items: Any, sampled_queries: Any
+    ) -> Any:
         query_to_item = self._cross_entropy(queries, items, sampled_items)
         item_to_query = self._cross_entropy(items, queries, sampled_queries)
         return 0.5 * (query_to_item + item_to_query)
@@ -148,29 +154,29 @@ class TransitionAlignment(_Contrast):
     """Aligns a scenario's transitions from both scenarios (Eq. 5).
 
     The same- and the cross-scenario transitions of one history are pooled
-    into two views. For each view, the cross-entropy of the history's other
-    view among in-batch negatives, with `sim(a, b)/tau` as logits.
+    into two views. The loss of a view is the cross-entropy of the history's
+    other view among in-batch negatives, with `sim(a, b)/tau` as logits.
 
-    `reference`: the 2B views are stacked; a view's negatives are the other
-    2B - 2 views, of either kind; the loss of a history is the mean of its two.
+    `reference`: a view's negatives are the other 2B - 2 views, of both kinds;
+    the loss of a history is the mean of its two views' losses.
 
     `paper`: a view's negatives are the B - 1 views of the other kind; the loss
-    of a history is the sum of its two.
+    of a history is the sum of its two views' losses.
 
-    The batch is that of all replicas: B rows of this one, G of all. Either way the
-    other view is in the denominator too, which Eq. 5 as printed leaves out.
-    Histories of no behavior in the scenario have no transitions: they are no
-    negatives, and the caller leaves them out of the mean. One that only lacks the
-    other scenario stays.
+    The negatives come from the batch of all replicas: G rows, B of them on this
+    replica. The denominator contains the other view too, which the printed Eq. 5
+    omits. A history without behavior in the scenario has no transitions: it is no
+    negative, and the caller leaves it out of the mean. A history that lacks only
+    the other scenario counts.
 
     Args:
-        temperature: tau at the start.
+        temperature: initial value of tau.
         negatives: "reference" or "paper".
 
     Call arguments:
         cross: `(B, D)`, masked means of H_s2r (or H_r2s).
         same: `(B, D)`, masked means of H_r2r (or H_s2s).
-        mask: bool `(B,)`, histories that have the scenario.
+        mask: bool `(B,)`, true for histories with behavior in the scenario.
 
     Returns:
         The loss of each history, float32 `(B,)`.
@@ -179,7 +185,9 @@ class TransitionAlignment(_Contrast):
         [Shi et al., 2024](https://doi.org/10.1145/3626772.3657811)
     """
 
-    def __init__(self, temperature, negatives="reference", **kwargs):
+    def __init__(
+        self, temperature: float, negatives: str = "reference", **kwargs
+    ) -> None:
         super().__init__(temperature, **kwargs)
         if negatives not in ("reference", "paper"):
             raise ValueError(
@@ -190,7 +198,7 @@ class TransitionAlignment(_Contrast):
     def build(self, cross_shape, *other_shapes, **named_shapes):
         self._build(cross_shape[-1])
 
-    def call(self, cross, same, mask):
+    def call(self, cross: Any, same: Any, mask: Any) -> Any:
         every = replicas.active()
         all_cross, all_same = every.gather(cross), every.gather(same)
         all_masks = every.gather(ops.cast(mask, "float32")) > 0

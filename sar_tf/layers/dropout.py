@@ -1,6 +1,7 @@
-"""Dropout that needs half the random numbers."""
+"""Dropout that needs half as many random bits."""
 
 import math
+from typing import Any
 
 import keras
 from keras import layers, ops, random
@@ -12,24 +13,24 @@ _LEVELS = 1 << 16
 class Dropout(layers.Dropout):
     """Keras' `Dropout`, with 16 random bits a value instead of 32.
 
-    On a CPU the random numbers are most of the cost of dropout. The rate is
-    rounded to a multiple of 2^-16, and what is kept is scaled by the rounded
-    rate's inverse, so that the expectation is exact.
+    On a CPU, random numbers are most of the cost of dropout. The rate is
+    rounded to a multiple of 2^-16. Kept values are scaled by the rounded rate,
+    so the expectation is exact.
 
     Args:
         rate: share of the values that are set to 0, in [0, 1).
 
     Call arguments:
         inputs: a floating-point tensor of any shape.
-        training: where false, the inputs are returned as they are.
+        training: false returns the inputs unchanged.
     """
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool = False) -> Any:
         dropped = round(self.rate * _LEVELS)
         if not training or not dropped:
             return inputs
         shape = ops.shape(inputs)
-        size = math.prod(shape)  # a number where shapes are, as JAX needs it
+        size = math.prod(shape)  # A Python number if the shape is static, as JAX needs.
         words = random.randint(
             ((size + 1) // 2,), -(1 << 31), (1 << 31) - 1, "int32", self.seed_generator
         )

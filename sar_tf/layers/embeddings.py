@@ -1,5 +1,8 @@
 """Embeddings of queries, items, users and search behaviors."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 from keras import layers, ops
 
@@ -10,12 +13,12 @@ from sar_tf.layers.masking import masked_mean
 class Embedding(layers.Embedding):
     """Keras' `Embedding`, whose cost does not grow with the number of rows.
 
-    On TensorFlow, Keras looks up in a read of the whole table. That read is a copy as
-    soon as an optimizer writes single rows; a look-up in TensorFlow's own variable is
-    none.
+    On TensorFlow, Keras reads the whole table before a look-up. This read copies the
+    table if an optimizer writes single rows. This layer looks up in TensorFlow's own
+    variable, without a copy.
 
     Args:
-        input_dim, output_dim, …: As `keras.layers.Embedding`.
+        input_dim, output_dim, …: as in `keras.layers.Embedding`.
 
     Call arguments:
         inputs: int `(...)`, ids.
@@ -24,7 +27,7 @@ class Embedding(layers.Embedding):
         `(..., output_dim)`.
     """
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         rows = ops.take(self.embeddings.value, inputs, axis=0)
         return ops.cast(rows, self.compute_dtype)
 
@@ -33,22 +36,22 @@ class Embedding(layers.Embedding):
 class QueryEncoder(layers.Layer):
     """Encodes a query, or a caption, by its words.
 
-    `e_q = tanh(W mean(e_w1, …, e_w|q|) + b)`: the mean runs over the words
-    that are not 0; for a query of no words it is 0, and `e_q = tanh(b)`
-    (UniSAR, section 4.1.1; the dense layer is the official code's).
+    `e_q = tanh(W mean(e_w1, …, e_w|q|) + b)` (UniSAR, section 4.1.1; the dense
+    layer comes from the official code). The mean runs over the words that are
+    not 0. The mean of a query without words is 0.
 
     Args:
         num_words: highest word id.
         embedding_dim: width of a word embedding.
         units: width D of the result.
-        activation: of the dense layer.
-        num_queries: highest query id, where queries have an embedding of
-            their own: `e_q = W concat(e_id, mean(e_w1, …)) + b` (SESRec).
-        query_dim: width of that embedding.
+        activation: activation of the dense layer.
+        num_queries: highest query id; only with `query_dim`.
+        query_dim: width of the embedding of query ids, 0 for none. With it,
+            `e_q = W concat(e_id, mean(e_w1, …)) + b` (SESRec).
 
     Call arguments:
         words: int `(..., W)`, padded with 0.
-        queries: int `(...)`, ids; only with `query_dim`.
+        queries: int `(...)`, query ids; only with `query_dim`.
 
     Returns:
         `(..., D)`.
@@ -59,14 +62,14 @@ class QueryEncoder(layers.Layer):
 
     def __init__(
         self,
-        num_words,
-        embedding_dim,
-        units,
-        activation="tanh",
-        num_queries=0,
-        query_dim=0,
+        num_words: int,
+        embedding_dim: int,
+        units: int,
+        activation: str | None = "tanh",
+        num_queries: int = 0,
+        query_dim: int = 0,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         self.num_words = num_words
         self.embedding_dim = embedding_dim
@@ -103,7 +106,7 @@ class QueryEncoder(layers.Layer):
             self.query_embedding.build(queries_shape)
         self.dense.build((None, self.query_dim + self.embedding_dim))
 
-    def call(self, words, queries=None):
+    def call(self, words: Any, queries: Any = None) -> Any:
         mean = masked_mean(self.word_embedding(words), words > 0, axis=-2)
         if self.query_dim:
             mean = ops.concatenate([self.query_embedding(queries), mean], axis=-1)
@@ -130,46 +133,46 @@ class FeatureEncoder(layers.Layer):
 
     `e = activation(W concat(e_id, e_feature1, …, extra) + b)`.
 
-    The features of an id are looked up in tables that the layer holds as
-    non-trainable weights, so that a model scores from ids alone.
+    The layer holds the features of all ids in tables, as non-trainable weights.
+    A model therefore scores from ids alone.
 
     Args:
         num_ids: highest id.
         features: `{feature name: highest feature id}`, in order.
         embedding_dim: width of the id's and of each feature's embedding.
         units: width D of the result; None returns the concatenation.
-        activation: of the dense layer.
-        caption_length: number of words in an id's caption (0: none). With
+        activation: activation of the dense layer.
+        caption_length: number of words in an id's caption, 0 for none. With
             captions, `call` needs `encode_caption`.
-        mask_zero: where true, id 0 gives the zero vector.
-        feature_dims: width of each feature's embedding, in order, where it is
-            not the id's.
+        mask_zero: whether id 0 gives the zero vector.
+        feature_dims: width of each feature's embedding, in order; None is
+            `embedding_dim` for all.
 
     Call arguments:
         ids: int `(...)`.
-        encode_caption: callable from caption words `(..., L)` to `(..., K)`;
-            stands second in the concatenation, after the id.
+        encode_caption: callable from caption words `(..., L)` to `(..., K)`. Its
+            result is second in the concatenation, after the id's embedding.
 
     Returns:
         `(..., D)`.
 
     Attributes:
-        has_tables: Whether the features are known: set by `set_tables`, or read from
-            a file. Until then all are 0.
+        has_tables: whether `set_tables` or a file has filled the tables. Until
+            then all features are 0.
     """
 
     def __init__(
         self,
-        num_ids,
-        features,
-        embedding_dim,
-        units,
-        activation="tanh",
-        caption_length=0,
-        mask_zero=False,
-        feature_dims=None,
+        num_ids: int,
+        features: dict[str, int],
+        embedding_dim: int,
+        units: int | None,
+        activation: str | None = "tanh",
+        caption_length: int = 0,
+        mask_zero: bool = False,
+        feature_dims: Sequence[int] | None = None,
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         self.num_ids = num_ids
         self.features = dict(features)
@@ -243,7 +246,7 @@ class FeatureEncoder(layers.Layer):
             table.assign(tables[name])
         self.has_tables = True
 
-    def call(self, ids, encode_caption=None):
+    def call(self, ids: Any, encode_caption: Callable | None = None) -> Any:
         parts = [self.id_embedding(ids)]
         if self.caption_length:
             words = ops.take(self.tables["caption"], ids, axis=0)
@@ -276,7 +279,9 @@ class FeatureEncoder(layers.Layer):
         }
 
 
-def search_behavior(query, clicked, clicked_mask, search_mask):
+def search_behavior(
+    query: Any, clicked: Any, clicked_mask: Any, search_mask: Any
+) -> Any:
     """Embedding of a search behavior (Eq. 1): `e_q + Mean(C_q)`.
 
     Args:
@@ -286,7 +291,7 @@ def search_behavior(query, clicked, clicked_mask, search_mask):
         search_mask: bool `(B, N)`, false for an empty slot.
 
     Returns:
-        `(B, N, D)`; a session of no click is its query, an empty slot 0.
+        `(B, N, D)`. A session without clicks gives its query, an empty slot 0.
     """
     behavior = query + masked_mean(clicked, clicked_mask, axis=-2)
     return behavior * ops.expand_dims(ops.cast(search_mask, behavior.dtype), -1)

@@ -1,28 +1,29 @@
 """Similar and dissimilar interests of a history, and their triplet loss."""
 
+from typing import Any
+
 import keras
 from keras import layers, ops
 
 from sar_tf.layers.masking import masked_mean
 
-# Table 4: the weight from which a slot is similar, by name.
+# Names of the thresholds in Table 4. A slot is similar if its weight reaches it.
 SPLITS = ("mean", "median", "1/8", "1/16")
 
-# Inside the distance, as PyTorch has it: the gradient at distance 0 is finite.
+# Added inside the distance, as in PyTorch: the gradient at distance 0 is finite.
 _DISTANCE_EPSILON = 1e-6
 
 
-def split_interests(weights, mask, split="mean"):
+def split_interests(weights: Any, mask: Any, split: str = "mean") -> tuple[Any, Any]:
     """Splits slots into similar and dissimilar interests (Eq. 11 and 12).
 
     Slots whose co-attention weight reaches the threshold are similar to the
-    other history (P), the others are not (N). The threshold is that history's
-    `mean` weight, which is one over the number of its slots, the `median` of
-    its weights, or 1/8 or 1/16. A side that stays empty, as one does where
-    all weights are equal, gets all slots.
+    other history (P), the others are not (N). The threshold is the `mean` of
+    the history's weights (one over its number of slots), their `median`, 1/8
+    or 1/16. If a side is empty, as when all weights are equal, it gets all slots.
 
-    Both as the official code has it: Eq. 11 puts a weight that equals the
-    threshold into N, and leaves a side empty.
+    Both rules follow the official code: Eq. 11 puts a weight that equals the
+    threshold into N, and it leaves a side empty.
 
     Args:
         weights: `(B, N)`, 0 in empty slots.
@@ -30,7 +31,7 @@ def split_interests(weights, mask, split="mean"):
         split: one of `SPLITS`.
 
     Returns:
-        bool `(B, N)` of P and of N; false everywhere for an empty history.
+        The masks of P and N, bool `(B, N)`; all false for an empty history.
 
     Reference:
         [Si et al., 2023](https://doi.org/10.1145/3539618.3591786)
@@ -53,9 +54,9 @@ def _threshold(weights, mask, split):
 
 
 def _masked_median(weights, mask):
-    """Median over the slots of `mask`, `(B, 1)`: mean of the two in the middle."""
+    """Median over the slots of `mask`, `(B, 1)`: the mean of the two middle weights."""
     length = ops.sum(ops.cast(mask, "int32"), axis=-1, keepdims=True)
-    # Weights are at most 1, so that empty slots come last.
+    # Weights are at most 1, so the value 2 sorts empty slots last.
     ordered = ops.sort(ops.where(mask, weights, 2.0), axis=-1)
     lower = ops.take_along_axis(ordered, ops.maximum(length - 1, 0) // 2, axis=-1)
     upper_index = ops.minimum(length // 2, ops.shape(weights)[-1] - 1)
@@ -67,21 +68,23 @@ def _all_if_empty(side, mask):
     return ops.where(ops.any(side, axis=-1, keepdims=True), side, mask)
 
 
-def interest_vectors(encoded, weights, similar, dissimilar, mask):
-    """What the triplet loss compares in a history (Eq. 13 and 14).
+def interest_vectors(
+    encoded: Any, weights: Any, similar: Any, dissimilar: Any, mask: Any
+) -> tuple[Any, Any, Any, Any]:
+    """Anchor, positive and negative of the triplet loss (Eq. 13 and 14).
 
     Args:
         encoded: `(B, N, D)`.
-        weights: `(B, N)`, of co-attention.
+        weights: `(B, N)`, co-attention weights.
         similar: bool `(B, N)`, P.
         dissimilar: bool `(B, N)`, N.
         mask: bool `(B, N)`, non-empty slots.
 
     Returns:
-        The anchor, the sum of the slots by weight, and the means of P and N,
-        each float32 `(B, D)`; bool `(B,)`, whether there is any slot.
+        The anchor (weighted sum of the slots), the mean of P and the mean of N,
+        each float32 `(B, D)`; bool `(B,)`, true for a non-empty history.
     """
-    # Their distances are of the order of the rounding of bfloat16.
+    # The rounding of bfloat16 is as large as the distances of these vectors.
     encoded = ops.cast(encoded, "float32")
     weights = ops.cast(weights, "float32")[:, None, :]
     return (
@@ -96,12 +99,12 @@ def interest_vectors(encoded, weights, similar, dissimilar, mask):
 class TripletInterestContrast(layers.Layer):
     """Triplet loss between the interests of a history (Eq. 15).
 
-    `max(d(a, p) - d(a, n) + m, 0)` with the Euclidean distance d: what the
-    histories share (the anchor a) is nearer to the similar interests p than
-    to the dissimilar n, by a margin m.
+    `max(d(a, p) - d(a, n) + m, 0)` with the Euclidean distance d. The loss pulls
+    the anchor a (what the histories share) nearer to the similar interests p
+    than to the dissimilar interests n, by a margin m.
 
     Args:
-        margin: m.
+        margin: margin m.
 
     Call arguments:
         anchor: `(B, D)`, sum of the slots by their co-attention weights.
@@ -110,19 +113,19 @@ class TripletInterestContrast(layers.Layer):
 
     Returns:
         The loss of each history, float32 `(B,)`. A history of one slot has
-        a = p = n and costs m, as does an empty one, which the caller leaves out
-        of the mean. (The official mean is over all histories.)
+        a = p = n and costs m. An empty history costs m too; the caller leaves it
+        out of the mean. (The official mean is over all histories.)
 
     Reference:
         [Si et al., 2023](https://doi.org/10.1145/3539618.3591786)
     """
 
-    def __init__(self, margin=0.1, **kwargs):
+    def __init__(self, margin: float = 0.1, **kwargs) -> None:
         # Inputs stay in float32.
         super().__init__(autocast=False, **kwargs)
         self.margin = margin
 
-    def call(self, anchor, positive, negative):
+    def call(self, anchor: Any, positive: Any, negative: Any) -> Any:
         return ops.relu(
             _distance(anchor, positive) - _distance(anchor, negative) + self.margin
         )

@@ -1,5 +1,7 @@
 """Multi-head attention whose keys may be masked, as PyTorch computes it."""
 
+from typing import Any
+
 import keras
 from keras import layers, ops
 
@@ -12,12 +14,12 @@ class MaskedAttention(layers.Layer):
     """Multi-head attention whose context is zero where every key is masked.
 
     `softmax(Q K^T / sqrt(D / h)) V` for each of the h heads, concatenated and
-    projected. Masked keys have weight exactly 0; where none is left, what is
-    projected is zero, so that the result is the projection's bias. (Keras' own
-    `MultiHeadAttention` averages all keys there, the official code gives NaN.)
+    projected. Masked keys have a weight of exactly 0. If all keys are masked, the
+    context is zero and the result is the projection's bias. (In this case Keras'
+    own `MultiHeadAttention` averages all keys, and the official code gives NaN.)
 
     Args:
-        num_heads: heads h, a divisor of the width D.
+        num_heads: number of heads h, a divisor of the width D.
         dropout: rate on the attention weights.
 
     Call arguments:
@@ -40,7 +42,7 @@ class MaskedAttention(layers.Layer):
         [Vaswani et al., 2017](https://arxiv.org/abs/1706.03762)
     """
 
-    def __init__(self, num_heads, dropout=0.0, **kwargs):
+    def __init__(self, num_heads: int, dropout: float = 0.0, **kwargs) -> None:
         super().__init__(**kwargs)
         self.num_heads = num_heads
         self.dropout_rate = dropout
@@ -53,7 +55,7 @@ class MaskedAttention(layers.Layer):
                 f"{self.name}: num_heads={self.num_heads} does not divide "
                 f"the width {width}"
             )
-        # One kernel for q, k and v, initialised as one, as PyTorch does it.
+        # As in PyTorch, q, k and v share one kernel and its initialisation.
         self.qkv_kernel = self.add_weight(
             name="qkv_kernel",
             shape=(width, 3 * width),
@@ -70,9 +72,11 @@ class MaskedAttention(layers.Layer):
         )
         self.output_dense.build((None, width))
 
-    def call(self, queries, keys, key_mask, training=None):
+    def call(
+        self, queries: Any, keys: Any, key_mask: Any, training: bool | None = None
+    ) -> Any:
         width = queries.shape[-1]
-        # The scale of the logits costs nothing when the small kernel takes it.
+        # Scaling the small kernel instead of the logits costs nothing.
         scale = (width // self.num_heads) ** -0.5
         kernel_q, kernel_kv = ops.split(self.qkv_kernel, [width], axis=-1)
         bias_q, bias_kv = ops.split(self.qkv_bias, [width], axis=-1)
@@ -84,8 +88,8 @@ class MaskedAttention(layers.Layer):
         else:
             (q,) = self._project(queries, kernel_q, bias_q, 1)
             k, v = self._project(keys, kernel_kv, bias_kv, 2)
-        # With zero values, even the uniform weights of an all-masked row,
-        # which softmax gives, sum to a zero context.
+        # Softmax gives an all-masked row uniform weights. Zero values turn them
+        # into a zero context.
         v = v * ops.cast(key_mask, v.dtype)[:, None, :, None]
         logits = ops.matmul(q, ops.swapaxes(k, -1, -2))
         logits = ops.cast(logits, "float32") + key_mask_bias(key_mask)
@@ -100,7 +104,7 @@ class MaskedAttention(layers.Layer):
         batch, slots, width = ops.shape(x)
         size = width // (count * self.num_heads)
         x = ops.reshape(x, (batch, slots, count, self.num_heads, size))
-        # One transposition, and parts of it that lie apart: nothing is copied.
+        # After one transposition each part is contiguous: unstack copies nothing.
         return ops.unstack(ops.transpose(x, (2, 0, 3, 1, 4)), count)
 
     def compute_output_shape(self, queries_shape, keys_shape=None, key_mask_shape=None):

@@ -1,5 +1,8 @@
 """Multi-gate mixture of experts, and the networks that score candidates."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import layers, ops
 
@@ -8,25 +11,24 @@ from sar_tf.layers.dropout import Dropout
 
 @keras.saving.register_keras_serializable("sar_tf")
 class MixtureOfExperts(layers.Layer):
-    """Task-specific and shared experts behind one gate a task (Eq. 9).
+    """Mixes task-specific and shared experts, with one gate for each task (Eq. 9).
 
     `mix_t = sum_o g_o(X) o(X)` over the task's own and the shared experts,
     with `g = softmax(W_t X + b_t)` and `o(X) = Dropout(ReLU(W_o X + b_o))`.
 
-    The input X is the concatenation of what depends on the candidate and of
-    what does not; the second part's share of the first layer is computed once
-    a target, not once a candidate.
+    The input X concatenates the candidate's part and a context that does not
+    depend on the candidate. The context's share of the first layer is computed
+    once for each target, not for each candidate.
 
-    The gate's bias is the official code's; Eq. 9 has none. With `head="paper"`
-    each expert (an MLP, says the paper) ends in a score of its own, one linear
-    unit, and the mix is of these scores, as Eq. 9 has it; with
-    `head="reference"` the mix is of the experts' hidden vectors, for a tower
-    to score.
+    The gate has a bias, as in the official code; Eq. 9 has none. With
+    `head="paper"` each expert ends in one linear unit, its score, and the layer
+    mixes the scores, as in Eq. 9. With `head="reference"` it mixes the experts'
+    hidden vectors, and a prediction network scores the mix.
 
     Args:
         tasks: names of the tasks.
-        num_task_experts: experts of each task.
-        num_shared_experts: experts that all tasks share.
+        num_task_experts: number of experts of each task.
+        num_shared_experts: number of experts that all tasks share.
         units: width of an expert.
         dropout: rate on the experts' hidden vectors.
         head: "reference" or "paper".
@@ -46,14 +48,14 @@ class MixtureOfExperts(layers.Layer):
 
     def __init__(
         self,
-        tasks,
-        num_task_experts=4,
-        num_shared_experts=4,
-        units=64,
-        dropout=0.0,
-        head="reference",
+        tasks: Sequence[str],
+        num_task_experts: int = 4,
+        num_shared_experts: int = 4,
+        units: int = 64,
+        dropout: float = 0.0,
+        head: str = "reference",
         **kwargs,
-    ):
+    ) -> None:
         super().__init__(**kwargs)
         if head not in ("reference", "paper"):
             raise ValueError(f"head must be 'reference' or 'paper', not {head!r}")
@@ -88,7 +90,7 @@ class MixtureOfExperts(layers.Layer):
         return self.add_weight(name=name, shape=(units,), initializer="zeros")
 
     def _experts(self, name, count, width):
-        """Weights of `count` experts side by side, each initialised alone."""
+        """Weights of `count` experts side by side; each is initialised on its own."""
         one = (2.0 / (width + self.units)) ** 0.5
         normal = keras.initializers.RandomNormal(stddev=one)
         weights = {
@@ -104,7 +106,9 @@ class MixtureOfExperts(layers.Layer):
             weights["score_bias"] = self._bias(f"{name}_score_bias", count)
         return weights
 
-    def call(self, candidates, context, task, training=None):
+    def call(
+        self, candidates: Any, context: Any, task: str, training: bool | None = None
+    ) -> Any:
         own = self.task_experts[task]
         kernel = ops.concatenate([own["kernel"], self.shared["kernel"]], axis=1)
         bias = ops.concatenate([own["bias"], self.shared["bias"]], axis=0)
@@ -161,10 +165,10 @@ class PredictionNetwork(layers.Layer):
         x: `(B, C, D)`.
 
     Returns:
-        Logits `(B, C)`; the sigmoid is left to the loss and to `score`.
+        Logits `(B, C)`, without the sigmoid.
     """
 
-    def __init__(self, units, dropout=0.0, **kwargs):
+    def __init__(self, units: Sequence[int], dropout: float = 0.0, **kwargs) -> None:
         super().__init__(**kwargs)
         self.units = tuple(units)
         self.dropout_rate = dropout
@@ -190,9 +194,9 @@ class PredictionNetwork(layers.Layer):
             width = dense.units
         self.logit.build((None, width))
 
-    def call(self, x, training=None):
+    def call(self, x: Any, training: bool | None = None) -> Any:
         shape = ops.shape(x)
-        # Of rank 2: TensorFlow then fuses product, bias and ReLU.
+        # TensorFlow fuses product, bias and ReLU of inputs of rank 2.
         x = ops.reshape(x, (-1, x.shape[-1]))
         for dense in self.hidden:
             x = self.dropout(dense(x), training=training)

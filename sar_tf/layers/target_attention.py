@@ -1,5 +1,7 @@
 """Target attention: a candidate's view of a history."""
 
+from typing import Any
+
 import keras
 from keras import layers, ops
 
@@ -10,9 +12,9 @@ from sar_tf.layers.masking import key_mask_bias, softmax
 class TargetAttention(layers.Layer):
     """A candidate's view of a history (Eq. 8).
 
-    `v = V^T softmax(V W e_i)`, the softmax over the slots of `mask`; zero
-    where the mask is empty. What does not depend on the candidate, `V W`, is
-    computed once a history.
+    `v = V^T softmax(V W e_i)`. The softmax runs over the slots of `mask`; v is
+    zero if the mask is empty. `V W` does not depend on the candidate and is
+    computed once for each history.
 
     Call arguments:
         history: `(B, N, D)`, the fused transitions V.
@@ -33,7 +35,7 @@ class TargetAttention(layers.Layer):
             initializer=_leading_axis_glorot(history_shape[-1]),
         )
 
-    def call(self, history, candidates, mask):
+    def call(self, history: Any, candidates: Any, mask: Any) -> Any:
         keys = ops.matmul(history, self.kernel)
         logits = ops.matmul(candidates, ops.swapaxes(keys, -1, -2))
         logits = ops.cast(logits, "float32") + key_mask_bias(mask)[:, 0]
@@ -46,8 +48,8 @@ class TargetAttention(layers.Layer):
 
 
 def _leading_axis_glorot(width):
-    """Glorot-normal of a `(1, D, D)` weight, which is what the official is.
+    """Glorot-normal of a `(1, D, D)` weight, the shape in the official code.
 
-    PyTorch counts such a weight's fans as D * D and D, not D and D.
+    PyTorch's fans of such a weight are D * D and D, not D and D.
     """
     return keras.initializers.RandomNormal(stddev=(2 / (width * width + width)) ** 0.5)

@@ -1,13 +1,15 @@
 """HR@k, NDCG@k and MRR of one positive among sampled negatives."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from sar_tf.metrics.ranks import CUTOFFS
 
 
-def rank_of_first(scores):
-    """The rank of each row's first candidate: 1 + those not scored below it.
+def rank_of_first(scores: Any) -> Any:
+    """The rank of each row's first candidate: 1 + the number of others not below it.
 
     Args:
         scores: `(B, C)`, the positive candidate's score first.
@@ -16,15 +18,15 @@ def rank_of_first(scores):
         int32 `(B,)`. A tie counts against the positive, and so does a NaN.
     """
     scores = ops.convert_to_tensor(scores)
-    # Those behind are counted, not those at or above the positive: in a graph,
-    # TensorFlow makes `>=` of `not <`, and NaN would count for the model.
+    # Counts the candidates below the positive. In a graph, TensorFlow rewrites `not <`
+    # as `>=`, and a count of the others would take NaN in favour of the model.
     behind = ops.cast(ops.less(scores, scores[:, :1]), "int32")
     return ops.shape(scores)[1] - ops.sum(behind, axis=-1)
 
 
-# keras_rs.metrics has the same measures, but it sorts and leaves ties to the sort or
-# to chance: a model that gives every candidate the same score would look able. Here
-# ties count against the model, and all values come from one pass over the ranks.
+# keras_rs.metrics has the same measures, but the sort or chance decides its ties: a
+# model that gives all candidates the same score looks good. Here ties count against the
+# model, and all values come from one pass over the ranks.
 class RankingMetrics(keras.metrics.Metric):
     """HR@k, NDCG@k (k = 1, 5, 10, 20, 50) and MRR of a task's targets.
 
@@ -35,10 +37,10 @@ class RankingMetrics(keras.metrics.Metric):
         MRR = mean(1 / rank)
 
     A negative that cannot be compared (it or the positive is NaN) counts as scored
-    above the positive. Without any target every value is 0.
+    above the positive. Without targets every value is 0.
 
     Args:
-        name: Prefix of the names that `result` gives: "rec" gives "rec_HR@1", …
+        name: Prefix of the names in `result`: "rec" gives "rec_HR@1", …
 
     Example:
 
@@ -48,10 +50,10 @@ class RankingMetrics(keras.metrics.Metric):
     0.75
     """
 
-    def __init__(self, name="ranking", dtype=None):
+    def __init__(self, name: str = "ranking", dtype: str | None = None) -> None:
         super().__init__(name=name, dtype=dtype)
-        # Whole numbers add up exactly, whatever the number of targets; what ranks
-        # behind the last cutoff adds to the MRR is too small to lose anything.
+        # Integers add up exactly for any number of targets. Ranks after the last
+        # cutoff add so little to the MRR that a float sum is exact enough.
         self.rank_counts = self.add_variable(
             (CUTOFFS[-1],), initializer="zeros", dtype="int32", name="rank_counts"
         )
@@ -62,18 +64,18 @@ class RankingMetrics(keras.metrics.Metric):
             (), initializer="zeros", dtype="float32", name="tail_reciprocal_sum"
         )
 
-    def update_state(self, scores, is_target=None):
+    def update_state(self, scores: Any, is_target: Any = None) -> None:
         """Adds targets.
 
         Args:
-            scores: [B, C], the positive candidate's score first.
-            is_target: bool [B], the rows that count; None is all.
+            scores: `(B, C)`, the positive candidate's score first.
+            is_target: bool `(B,)`, true for rows that count; None is all.
         """
         rank = rank_of_first(scores)
         counted = ops.ones_like(rank)
         if is_target is not None:
             counted = ops.cast(is_target, "int32")
-            rank = ops.where(is_target, rank, 0)  # no rank at all
+            rank = ops.where(is_target, rank, 0)  # Rank 0 counts nowhere.
         self.rank_counts.assign_add(
             ops.sum(ops.one_hot(rank - 1, CUTOFFS[-1], dtype="int32"), axis=0)
         )
@@ -83,7 +85,7 @@ class RankingMetrics(keras.metrics.Metric):
             ops.sum(ops.where(rank > CUTOFFS[-1], reciprocal, 0.0))
         )
 
-    def result(self):
+    def result(self) -> dict[str, Any]:
         """Returns {"<name>_HR@1": scalar, …, "<name>_MRR": scalar}."""
         counts = ops.cast(self.rank_counts, "float32")
         num_targets = ops.maximum(ops.cast(self.num_targets, "float32"), 1.0)

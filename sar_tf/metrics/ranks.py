@@ -10,14 +10,14 @@ CUTOFFS = (1, 5, 10, 20, 50)
 def rank_of_first(scores: np.ndarray) -> np.ndarray:
     """The rank of the first candidate of each row.
 
-    The rank is 1 + the number of the others that are scored above or equal: ties
-    count against it, and so does a score that is NaN.
+    The rank is 1 + the number of other candidates with a score above or equal. Ties
+    and NaN scores count against the first candidate.
 
     Args:
-        scores: (B, C).
+        scores: `(B, C)`.
 
     Returns:
-        int32 (B,).
+        int32 `(B,)`.
 
     Example:
 
@@ -32,11 +32,11 @@ def rank_of_first(scores: np.ndarray) -> np.ndarray:
 def metrics_of_ranks(ranks: np.ndarray) -> dict[str, float]:
     """HR@k and NDCG@k (k = 1, 5, 10, 20, 50) and MRR of targets' ranks.
 
-    They are the means of what `sar_tf.metrics.ranking.RankingMetrics` describes;
-    without any target every value is 0.
+    `sar_tf.metrics.ranking.RankingMetrics` defines them. Without targets every value
+    is 0.
 
     Args:
-        ranks: Whole numbers from 1, one a target.
+        ranks: Integers from 1, one for each target.
 
     Example:
 

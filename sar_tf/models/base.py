@@ -69,6 +69,7 @@ class Model(TrainedModel):
         self.task_weights = dict.fromkeys(self.tasks, 1.0)
         self._tables = tables
         self._evaluating = False
+        self.run_group = self._run_group
 
     # ------------------------------------------------------------ a model's hooks
 
@@ -185,7 +186,8 @@ class Model(TrainedModel):
         parts: dict[str, list] = {task: [] for task in batch}
         for index, group in enumerate(cut):
             places = {task: rows[task].cuts[index] for task in batch}
-            found = self.run_group(
+            run_group = self.run_group if len(cut) > 1 else self._run_group
+            found = run_group(
                 group.history,
                 {
                     t: groups.slice_rows(rows[t].history_row, places[t]) - group.start
@@ -213,7 +215,7 @@ class Model(TrainedModel):
         outputs = super().stateless_call(*args, **kwargs)
         return (*outputs, []) if return_losses else outputs
 
-    def run_group(self, history, history_row, targets, inputs, training):
+    def _run_group(self, history, history_row, targets, inputs, training):
         """A group's targets: what `read` gives in training, else their logits."""
         encoded = None
         if history is not None:

@@ -166,6 +166,15 @@ class TrainedModel(keras.Model, metaclass=_Complete):
             steps_per_execution=steps_per_execution,
             jit_compile=jit_compile,
         )
+        self.run_group = self._run_group
+        is_graph = keras.backend.backend() == "tensorflow" and not run_eagerly
+        # Replicas' variables differ, and a traced function holds one replica's.
+        is_alone = is_graph and self.distribute_strategy.num_replicas_in_sync == 1
+        if is_alone and not jit_compile:
+            # Here because the model needs no TensorFlow on another backend.
+            from sar_tf.tracing import trace_once
+
+            self.run_group = trace_once(self._run_group)
 
     def get_compile_config(self) -> dict[str, Any] | None:
         if not self.compiled:

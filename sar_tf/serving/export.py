@@ -1,31 +1,41 @@
 """Writes a model as a SavedModel that ranks candidates from dense ids."""
 
 import os
-import shutil
-from pathlib import Path
 
 import keras
 import tensorflow as tf
 
+from sar_tf.data.pipeline import BatchPipeline
+from sar_tf.files import whole_folder
 from sar_tf.models import Model
 from sar_tf.spec import axis_sizes, inputs_of
 
-# What the rows of one request share, or all have, is not asked for.
+# Inputs that a request does not have.
 _NOT_ASKED_FOR = ("history_row", "is_target")
 
 
-def export(model: Model, path: str | os.PathLike) -> None:
-    """Writes a SavedModel with one signature a task: rank_rec, rank_search.
+def export(
+    model: Model, path: str | os.PathLike, data: BatchPipeline | None = None
+) -> None:
+    """Writes a SavedModel with one signature for each task: rank_rec, rank_search.
 
-    A signature takes what `input_signature` lists, by name, and returns "scores"
-    (B, C): the probability of a click on each candidate. The SavedModel needs only
-    TensorFlow to load. It appears when complete; one that is there already is replaced.
+    A signature takes the inputs of `input_signature` by name and returns "scores"
+    `(B, C)`, the click probability of each candidate. The SavedModel loads with
+    TensorFlow alone. It appears when it is complete, and replaces an older one.
 
     Args:
         model: The model.
-        path: The folder, by TensorFlow Serving's rule named by a version number.
+        path: The folder. TensorFlow Serving needs a version number as its name.
+        data: The data whose dense ids the callers will send, to be checked.
+
+    Raises:
+        ValueError: The data is not of the sizes that the model is made for.
     """
-    path = Path(path)
+    if data is not None and data.spec != model.spec:
+        raise ValueError(
+            f"the model is made for other data than {data.dataset.dataset_dir}: it has "
+            f"{model.spec}, the data {data.spec}"
+        )
     archive = keras.export.ExportArchive()
     archive.track(model)
     for task in model.tasks:
@@ -34,20 +44,16 @@ def export(model: Model, path: str | os.PathLike) -> None:
             _ranker(model, task),
             input_signature=[input_signature(task, model)],
         )
-    beside = path.with_name(f".partial-{path.name}")
-    shutil.rmtree(beside, ignore_errors=True)
-    archive.write_out(beside, verbose=False)
-    if path.exists():
-        shutil.rmtree(path)
-    beside.rename(path)
+    with whole_folder(path, replace=True) as beside:
+        archive.write_out(beside, verbose=False)
 
 
 def input_signature(task: str, model: Model) -> dict[str, tf.TensorSpec]:
-    """Names, shapes and types of a signature's inputs: what the model needs.
+    """Names, shapes and types of a signature's inputs.
 
-    `sar_tf.spec.INPUTS` tells their meanings. A row of a history is that of the same
-    row's target; its slots are as many as the model was trained with, oldest first,
-    empty ones 0 and last.
+    `sar_tf.spec.INPUTS` explains them. Row i of a history belongs to target i. A
+    history has as many slots as in training, oldest first; empty slots are 0 and
+    come last.
 
     Args:
         task: "rec" or "search".

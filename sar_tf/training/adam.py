@@ -6,7 +6,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("sar_tf")
 class AdamL2(keras.optimizers.Adam):
-    """Adam whose gradient includes that of an L2 penalty.
+    """Adam whose gradient includes the gradient of an L2 penalty.
 
     For a weight w with gradient g, at step t = 1, 2, …:
 
@@ -15,19 +15,18 @@ class AdamL2(keras.optimizers.Adam):
         v = beta_2 v + (1 - beta_2) g'^2
         w = w - lr (m / (1 - beta_1^t)) / (sqrt(v / (1 - beta_2^t)) + epsilon)
 
-    Unlike decoupled decay (AdamW, or `weight_decay` of every Keras optimizer), the
-    penalty passes through the moments: a row of an embedding table that no batch
-    touches has g' = l2 w, which Adam scales up to steps of about lr, however small l2.
-    Such gradients are small enough for the place of epsilon to matter: PyTorch, and so
-    the official code, adds it after the bias correction of v, `keras.optimizers.Adam`
-    before.
+    Unlike decoupled decay (AdamW, or `weight_decay` of Keras optimizers), the penalty
+    passes through the moments. A row of an embedding table that no batch touches has
+    g' = l2 w, and Adam scales this up to steps of about lr, even for a small l2. For
+    such small gradients the place of epsilon matters: PyTorch, and so the official
+    code, adds it after the bias correction of v, `keras.optimizers.Adam` before it.
 
     Args:
         l2: Factor of a weight in its gradient; twice the factor of the squared norm in
-            the loss. Biases (variables named bias or beta) have none.
-        learning_rate, epsilon, …: As `keras.optimizers.Adam`. With `global_clipnorm`,
-            all gradients g together (of the global batch, without the penalty's part)
-            are scaled down to this norm where theirs is larger.
+            the loss. Biases (variables named bias or beta) have no penalty.
+        learning_rate, epsilon, …: As in `keras.optimizers.Adam`. `global_clipnorm`
+            limits the norm of all gradients g together (of the global batch, without
+            the penalty).
 
     Reference:
         `torch.optim.Adam` with `weight_decay`.
@@ -46,26 +45,26 @@ class AdamL2(keras.optimizers.Adam):
         self._decays = tuple(not is_bias(variable) for variable in var_list)
 
     def _clip_gradients(self, grads):
-        # TensorFlow's are clipped below: a replica's own part has another norm.
+        # `_clip_summed` clips TensorFlow's gradients, after the sum over replicas.
         if keras.backend.backend() == "tensorflow":
             return grads
         return super()._clip_gradients(grads)
 
     def _all_reduce_sum_gradients(self, grads_and_vars):
-        """Sums gradients over replicas; TensorFlow's optimizers alone have this."""
+        """Sums gradients over replicas; only TensorFlow's optimizers have it."""
         summed = super()._all_reduce_sum_gradients(grads_and_vars)
         gradients, variables = zip(*summed, strict=True)
         return list(zip(self._clip_summed(gradients), variables, strict=True))
 
     def _clip_summed(self, gradients):
-        import tensorflow as tf  # Here because training on JAX does without it.
+        import tensorflow as tf  # Imported here: training on JAX does not need it.
 
-        # A look-up's gradient has a row for each time that an id occurs. Keras would
-        # square these one by one, for the norm as for v, and not their sum.
+        # The gradient of a look-up has one row for each occurrence of an id. Keras
+        # would square these rows, for the norm and for v, instead of their sum.
         return super()._clip_gradients([tf.convert_to_tensor(g) for g in gradients])
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        """Computes once a step what all variables share: the bias corrections.
+        """Computes the bias corrections, which all variables share, once in a step.
 
         With lr' = lr sqrt(1 - beta_2^t) / (1 - beta_1^t) and
         epsilon' = epsilon sqrt(1 - beta_2^t), w = w - lr' m / (sqrt(v) + epsilon').
@@ -90,7 +89,7 @@ class AdamL2(keras.optimizers.Adam):
             self.assign(array, value)
 
     def _fused_update(self, index, gradient, variable, m, v, corrected):
-        """One operation instead of some twenty: a graph has them for every variable."""
+        """Updates a variable by one operation of the graph instead of about twenty."""
         import tensorflow as tf
 
         learning_rate, epsilon = corrected
@@ -108,7 +107,7 @@ class AdamL2(keras.optimizers.Adam):
         )
 
     def _update(self, index, gradient, weight, m, v, corrected):
-        """The next w, m and v of the variable of that index, or of rows of it."""
+        """The next w, m and v of the variable `index`, or of some of its rows."""
         learning_rate, epsilon = corrected
         gradient = self._with_l2(index, gradient, weight)
         m = m + (gradient - m) * (1 - self.beta_1)
@@ -125,5 +124,5 @@ class AdamL2(keras.optimizers.Adam):
 
 
 def is_bias(variable):
-    """Whether L2 leaves a variable alone: biases, those of normalizations too."""
+    """Whether a variable is a bias, also of a normalization, and has no L2 penalty."""
     return "bias" in variable.name or variable.name == "beta"

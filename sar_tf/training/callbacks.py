@@ -1,4 +1,4 @@
-"""What happens in `fit` at the end of each step and each epoch."""
+"""Callbacks of `fit` for the end of each step and epoch."""
 
 import csv
 import dataclasses
@@ -18,11 +18,11 @@ _ASK_EVERY = 20  # Steps after which workers ask each other whether a checkpoint
 
 
 class TrainingError(RuntimeError):
-    """Training cannot go on; says why and what to do."""
+    """Training cannot continue; the text says why and what to do."""
 
 
 class MeanOverTasks(keras.callbacks.Callback):
-    """Adds "val_NDCG@5", the tasks' mean, to the logs of the callbacks after it.
+    """Adds "val_NDCG@5", the mean over tasks, to the logs for the callbacks after it.
 
     Args:
         tasks: The tasks whose "val_<task>_NDCG@5" count.
@@ -69,7 +69,7 @@ class EarlyStopping(_Watching, keras.callbacks.EarlyStopping):
 
 
 class LearningRate(keras.callbacks.Callback):
-    """Adds "learning_rate", that of the next step, to the logs of an epoch."""
+    """Adds "learning_rate", the rate of the next step, to the logs of an epoch."""
 
     def on_epoch_end(self, epoch, logs=None):
         rate = self.model.optimizer.learning_rate
@@ -79,12 +79,12 @@ class LearningRate(keras.callbacks.Callback):
 class HistoryCsv(keras.callbacks.Callback):
     """Writes every epoch's logs into history.csv, whole or not at all.
 
-    The file is complete after a resumed run too: the rows of the epochs before it are
-    kept, those of epochs that are trained again are not.
+    A resumed run keeps the rows of earlier epochs and replaces the rows of epochs that
+    it trains again.
 
     Args:
         path: The file.
-        initial_epoch: Number of epochs that the checkpoint has behind it.
+        initial_epoch: Number of complete epochs at the checkpoint.
     """
 
     def __init__(self, path, initial_epoch):
@@ -111,23 +111,23 @@ class HistoryCsv(keras.callbacks.Callback):
 class FiniteSteps(keras.callbacks.Callback):
     """Stops at the first step whose loss is not finite, and keeps its batch.
 
-    The loss is that of all replicas and workers, so all see it at the same step. Each
+    The loss is the loss of all replicas and workers, so all stop at the same step. Each
     worker writes its share of the batch.
 
-    Comes before `Checkpoints`, which lets it look at the weights before they are
-    saved: they can cease to be finite in a step whose loss was finite.
+    It comes before `Checkpoints`, which calls `check_weights` before it saves them: the
+    weights can become infinite or NaN in a step with a finite loss.
 
-    Looking at every step's loss costs nothing more: `fit` already waits for it, for
+    The check of every step's loss costs nothing: `fit` already waits for the loss, for
     its progress and for TensorBoard.
 
     Args:
         pipeline: The `BatchPipeline`, which makes the batch again.
-        run_dir: `RunDirectory`, which names the file it is written to.
-        workers: `Workers`, which tells this worker's share of the records.
-        start_step: Steps that the first epoch had behind it.
+        run_dir: `RunDirectory`, which names the file of the batch.
+        workers: `Workers`, which knows this worker's share of the records.
+        start_step: Number of complete steps at the start of the first epoch.
 
     Attributes:
-        step: Steps that the epoch has behind it.
+        step: Number of complete steps of the epoch.
     """
 
     def __init__(self, pipeline, run_dir, workers, start_step=0):
@@ -142,13 +142,13 @@ class FiniteSteps(keras.callbacks.Callback):
         self.step = self.start_step
 
     def on_train_batch_end(self, batch, logs=None):
-        # Keras counts on where --steps_per_execution does not divide the steps.
+        # Keras counts too far if --steps_per_execution does not divide the steps.
         self.step = self.start_step + min(batch + 1, self.params["steps"])
         if not math.isfinite(logs["loss"]):
             self._stop(f"the loss is {logs['loss']}")
 
     def check_weights(self):
-        """Raises TrainingError where a weight is not finite."""
+        """Raises TrainingError if a weight is not finite."""
         name = checkpoint.find_not_finite(self.model)
         if name is not None:
             self._stop(
@@ -158,7 +158,7 @@ class FiniteSteps(keras.callbacks.Callback):
 
     def _stop(self, what):
         last = self.run_dir.last
-        kept = f", {last} is from before it" if last.is_file() else ""
+        kept = f", {last} was saved before it" if last.is_file() else ""
         raise TrainingError(
             f"step {self.step} of epoch {self.epoch + 1}: {what}; its batch is in "
             f"{self._write_batch()}{kept}; try a lower --learning_rate in "
@@ -169,7 +169,7 @@ class FiniteSteps(keras.callbacks.Callback):
         try:
             return self._write_share()
         finally:
-            # A worker that ends takes the others with it.
+            # The end of one worker ends the others too.
             self.workers.wait()
 
     def _write_share(self):
@@ -189,27 +189,27 @@ class FiniteSteps(keras.callbacks.Callback):
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """Writes last.weights.h5 every so often and best.weights.h5 at the best epoch.
+    """Writes last.weights.h5 regularly and best.weights.h5 at the best epoch.
 
-    The last checkpoint is that of an epoch's end, or of a step inside it: after so
-    many minutes, and before the last step, so that an interruption during validation
-    loses only that step. The last but one is kept as previous.weights.h5.
+    It writes the last checkpoint at the end of an epoch, inside an epoch after
+    `minutes`, and before the last step of an epoch: an interruption during validation
+    loses only that step. The checkpoint before the last is previous.weights.h5.
 
-    It comes after the callbacks whose states it saves, and restores them when training
-    begins, after they have reset themselves.
+    It comes after the callbacks whose states it saves. It restores the states when
+    training begins, after these callbacks have reset themselves.
 
     Args:
         run_dir: `RunDirectory`, which names the files.
-        workers: `Workers`, of which the chief writes them.
-        minutes: Training time between two checkpoints inside an epoch, at least.
-        steps_per_epoch: Steps of a whole epoch.
-        finite_steps: `FiniteSteps`, which counts them.
-        early_stopping: `EarlyStopping`, which tells the best epoch.
+        workers: `Workers`; only the chief writes.
+        minutes: Minimum time between two checkpoints inside an epoch, in minutes.
+        steps_per_epoch: Number of steps of a whole epoch.
+        finite_steps: `FiniteSteps`, which counts the steps.
+        early_stopping: `EarlyStopping`, which knows the best epoch.
         stateful: {name: callback with get_state and set_state}.
-        state: Of the checkpoint that training goes on from, or None.
+        state: State of the checkpoint that training continues from, or None.
 
     Attributes:
-        state: That of the last checkpoint.
+        state: State of the last checkpoint.
     """
 
     def __init__(
@@ -241,7 +241,7 @@ class Checkpoints(keras.callbacks.Callback):
                 callback.set_state(self.state["callbacks"][name])
 
     def on_epoch_begin(self, epoch, logs=None):
-        # Keras has just set the means to zero.
+        # Keras has just set the metrics to zero.
         if self.finite_steps.step:
             variables = self.model.metrics_variables
             for variable, value in zip(variables, self.state["metrics"], strict=True):
@@ -261,14 +261,14 @@ class Checkpoints(keras.callbacks.Callback):
             )
 
     def _is_due(self):
-        """Whether the time is up; the same in all workers at the same step."""
+        """Whether a checkpoint is due; equal in all workers at the same step."""
         if not self.minutes:
             return True
         is_due = time.monotonic() - self.saved_at >= 60 * self.minutes
         if not self.workers.are_many:
             return is_due
-        # Workers' clocks differ, and all must save at the same step: the means of the
-        # metrics are of all. To ask is a collective, too dear for each step.
+        # The clocks of workers differ, and all must save at the same step: the metrics
+        # are means over all. The question is a collective, too slow for each step.
         self.steps_to_ask -= self.model.steps_per_execution
         if self.steps_to_ask > 0:
             return False
@@ -289,8 +289,8 @@ class Checkpoints(keras.callbacks.Callback):
         self.saved_at = time.monotonic()
         if not self.workers.is_chief:
             return
-        # The best one first: killed between the two, training resumes with a step
-        # before this one and writes the same best checkpoint again.
+        # The best checkpoint comes first. If the process is killed between the two,
+        # training resumes at an earlier step and writes the same best one again.
         if is_best:
             checkpoint.save(self.run_dir.best, self.model, self.state)
         checkpoint.save(

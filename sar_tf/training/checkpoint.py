@@ -1,4 +1,4 @@
-"""Checkpoints: one file with all that training needs to go on as if undisturbed."""
+"""Checkpoints: one file with everything that training needs to continue exactly."""
 
 import hashlib
 import json
@@ -17,10 +17,10 @@ _LOG = logging.getLogger(__name__)
 _STATE = "training_state"
 _RANDOM_STATES = "random_states"
 _CHECKSUM = "sha256"
-# What HDF5 adds: about 1 KiB an array and the group it is in.
+# Upper bounds of HDF5's own bytes, about 1 KiB for an array and its group.
 _BYTES_A_FILE = 1 << 16
 _BYTES_AN_ARRAY = 1 << 12
-# What h5py raises where single bits of a file are flipped: tried thousands of times.
+# Errors of h5py for files with single flipped bits, from thousands of trials.
 _SIGNS_OF_DAMAGE = (
     KeyError,
     MemoryError,
@@ -32,15 +32,15 @@ _SIGNS_OF_DAMAGE = (
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be used; says which file and what to do."""
+    """A checkpoint cannot be used; the text names the file and what to do."""
 
 
 class DamagedError(CheckpointError):
-    """A checkpoint that is not what was written.
+    """A checkpoint changed after it was written.
 
     Args:
         path: The file.
-        reason: How that shows.
+        reason: The sign of the damage.
     """
 
     def __init__(self, path, reason):
@@ -51,25 +51,24 @@ class DamagedError(CheckpointError):
 def save(path, model, state, previous=None):
     """Writes a checkpoint, whole or not at all.
 
-    The file holds the model's weights and its optimizer's (the layout of Keras'
-    `save_weights`, which also loads it), the states of its random generators, which
-    Keras leaves out, `state`, and a checksum of all that, for HDF5 does not notice
-    a number that changed on the disk.
+    The file holds the weights of the model and of its optimizer (in the layout of
+    Keras' `save_weights`), the states of its random generators (Keras omits them),
+    `state`, and a checksum of all this. HDF5 does not notice a number that changed on
+    the disk.
 
     Args:
-        path: Ends in ".weights.h5".
-        model: A built and compiled `keras.Model`, its optimizer built too.
-        state: What JSON can hold: epoch, step, the callbacks' states.
-        previous: What the file that was there before is called from then on; None
-            deletes it.
+        path: The file; its name ends in ".weights.h5".
+        model: A compiled `keras.Model`; the model and its optimizer are built.
+        state: Epoch, step and states of the callbacks, in types of JSON.
+        previous: New name of the old file at `path`; None deletes it.
 
     Raises:
         WriteError: The disk is full or the folder cannot be written.
     """
     state = json.dumps(state)
     with whole_file(path, previous) as beside:
-        # HDF5 must not be the one to find the disk full: it goes on trying to write
-        # what it has in memory, complains on standard error and may crash.
+        # Finds a full disk before HDF5 does. HDF5 repeats the write, prints to
+        # standard error and may crash.
         reserve(beside, _num_bytes(model))
         model.save_weights(beside, overwrite=True)
         with h5py.File(beside, "r+") as file:
@@ -81,14 +80,14 @@ def save(path, model, state, previous=None):
 
 
 def load_state(path):
-    """Reads `state` of a checkpoint and checks that the whole file is as written.
+    """Reads `state` of a checkpoint and checks the checksum of the file.
 
     Raises:
-        CheckpointError: The file is missing, damaged or no checkpoint of ours.
+        CheckpointError: The file is missing, damaged or not a checkpoint of `save`.
     """
     try:
         with h5py.File(path, "r") as file:
-            # Checkpoints had no checksum at first.
+            # The first checkpoints had no checksum.
             if file.attrs.get(_CHECKSUM) not in (None, _checksum(file)):
                 raise DamagedError(path, "its checksum is not that of its content")
             return json.loads(file.attrs[_STATE])
@@ -97,7 +96,7 @@ def load_state(path):
             f"{path}: no such checkpoint; train first, with --mode=train"
         ) from error
     except (PermissionError, DamagedError):
-        raise  # Where it may not be read, it may be as good as ever.
+        raise  # A file without permission may be undamaged.
     except _SIGNS_OF_DAMAGE as error:
         raise DamagedError(path, str(error).partition("\n")[0]) from error
 
@@ -107,8 +106,8 @@ def load(path, model):
 
     Args:
         path: A file that `save` wrote.
-        model: A built model like the saved one. Its optimizer is restored where it is
-            compiled with one, which must be built too.
+        model: A built model like the saved one. If it is compiled, its optimizer is
+            built and is restored too.
 
     Returns:
         The `state` that was saved.
@@ -133,15 +132,15 @@ def load(path, model):
 def load_last(last, previous, model):
     """Restores a model from its last checkpoint, or from the one before it.
 
-    A last checkpoint that is damaged is named in a warning; the one before it then
-    takes its place, so that the next one does not push out the only one that is good.
+    If the last checkpoint is damaged, a warning names it and the one before takes its
+    place. The next checkpoint then does not delete the only good one.
 
     Args:
-        last, previous: The files, either of which may be missing.
+        last, previous: The files; each may be missing.
         model: As in `load`.
 
     Returns:
-        The `state` that was saved; None where there is neither file.
+        The `state` that was saved; None if both files are missing.
 
     Raises:
         CheckpointError: There are files, but all are damaged or of another model.
@@ -156,13 +155,13 @@ def load_last(last, previous, model):
             damages.append(error.damage)
             continue
         if damages:
-            _LOG.warning("%s; going on from %s, the one before it", *damages, path)
+            _LOG.warning("%s; continuing from %s, the one before it", *damages, path)
         if path != Path(last):
             path.replace(last)
         return state
     if damages:
         raise CheckpointError(
-            f"{' and '.join(damages)}, and there is no other to go on from; train "
+            f"{' and '.join(damages)}, and there is no other checkpoint; train "
             "again in another --run_dir"
         )
     return None
@@ -177,7 +176,7 @@ def find_not_finite(model):
 
 
 def _checksum(file):
-    """Of the training state and of every array's name, type, shape and content."""
+    """Checksum of the state and of every array's name, type, shape and content."""
     digest = hashlib.sha256(file.attrs[_STATE].encode())
 
     def add(name, entry):

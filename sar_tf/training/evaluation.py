@@ -12,19 +12,20 @@ from sar_tf.training.loop import evaluation_batches
 from sar_tf.training.strategy import Workers
 
 
-def rank_targets(model, pipeline, split):
-    """Ranks the stored candidates of every target of a split.
+def rank_targets(model, pipeline, splits):
+    """Ranks the stored candidates of every target of some splits.
 
     All workers of a strategy call this, and all get the same.
 
     Args:
         model: A built and compiled model.
         pipeline: The `BatchPipeline`.
-        split: "validation" or "test".
+        splits: "validation", "test" or both.
 
     Returns:
-        "user" (dense id), "task" ("rec", "search") and "rank" of every target: first
-        all of one task, then all of the next, each in the order of the records.
+        For each split "user" (dense id), "task" ("rec", "search") and "rank" of every
+        target: first all of one task, then all of the next, each in the order of the
+        records.
     """
     strategy = model.distribute_strategy
     # Whose target it is, the model may not need to know.
@@ -36,6 +37,19 @@ def rank_targets(model, pipeline, split):
     def rank_next(iterator):
         return strategy.run(rank_step, args=(next(iterator),))
 
+    return {
+        split: _join(
+            _rank_split(rank_next, model, pipeline, split),
+            Workers(strategy),
+            pipeline.dataset,
+        )
+        for split in splits
+    }
+
+
+def _rank_split(rank_next, model, pipeline, split):
+    """[user, rank] (targets, 2) of each task, of this worker's targets."""
+    strategy = model.distribute_strategy
     iterator = iter(evaluation_batches(strategy, pipeline, split))
     found = {task: [] for task in model.tasks}
     for _ in range(pipeline.steps_per_epoch(split)):
@@ -44,11 +58,7 @@ def rank_targets(model, pipeline, split):
             for own in strategy.experimental_local_results(rows):
                 user, rank, is_target = own.numpy().T
                 found[task].append(np.stack([user, rank], axis=1)[is_target > 0])
-    return _join(
-        {task: np.concatenate(rows) for task, rows in found.items()},
-        Workers(strategy),
-        pipeline.dataset,
-    )
+    return {task: np.concatenate(rows) for task, rows in found.items()}
 
 
 def _rank_step(model):

@@ -1,4 +1,4 @@
-"""What Keras' `fit` and `evaluate` run, under any `tf.distribute` strategy."""
+"""The step function of Keras' `fit` and `evaluate`, for all strategies."""
 
 import sys
 
@@ -6,10 +6,10 @@ import tensorflow as tf
 
 
 class Executor:
-    """What `fit` or `evaluate` calls for one or more steps, under any strategy.
+    """Function that `fit` or `evaluate` calls to run one or more steps.
 
-    Keras' own function cannot reduce its results over several workers, and it runs on
-    into the next epoch where --steps_per_execution does not divide the steps.
+    Keras' own function cannot reduce its results over several workers. It also runs
+    into the next epoch if --steps_per_execution does not divide the number of steps.
 
     Args:
         model: A compiled model.
@@ -45,7 +45,7 @@ class Executor:
         self._execute_batch = execute_batch
 
     def begin(self, steps):
-        """Tells after how many steps the next epoch or split begins."""
+        """Begins an epoch or split of this many steps."""
         self._steps, self._done = steps, 0
 
     def __call__(self, iterator):
@@ -59,10 +59,10 @@ class Executor:
         return self._execute(iterator, tf.constant(steps))
 
     def _results(self):
-        """The mean over replicas of each result, by one collective for all of them.
+        """The mean of each result over replicas, by one collective for all results.
 
-        Every replica sees a value that is not finite, whichever replica it is from.
-        A mean of ranking metrics is not exact; Keras reads the exact ones at the end.
+        If a value is not finite in one replica, all replicas see it. The mean of
+        ranking metrics is not exact; Keras reads the exact values at the end.
         """
         results = self._strategy.run(self._model.get_metrics_result)
         if self._strategy.num_replicas_in_sync == 1:

@@ -1,4 +1,4 @@
-"""Adam that leaves the rows of embedding tables alone that a batch does not touch."""
+"""Adam that updates only the rows of embedding tables that a batch looks up."""
 
 import keras
 import tensorflow as tf
@@ -8,22 +8,22 @@ from sar_tf.training.adam import AdamL2
 
 @keras.saving.register_keras_serializable("sar_tf")
 class LazyAdamL2(AdamL2):
-    """`AdamL2` whose cost does not grow with the number of an embedding table's rows.
+    """`AdamL2` whose cost does not grow with the number of rows of embedding tables.
 
-    A row that the step looks up is updated as by `AdamL2`, with t the number of all
-    steps. Any other row keeps its weights and its moments m and v: neither L2 nor the
-    momentum of former steps moves it. So rare rows learn otherwise than by `AdamL2`,
-    which decays them by about lr a step; where every step touches every row the two
+    A row that the step looks up is updated as in `AdamL2`, where t counts all steps.
+    Any other row keeps its weights and its moments m and v: neither L2 nor the momentum
+    of earlier steps moves it. Rare rows therefore learn differently from `AdamL2`,
+    which decays them by about lr in each step. If every step looks up every row, both
     are equal.
 
-    Variables that are not looked up by rows are updated as by `AdamL2`.
+    Variables without look-ups of rows are updated as in `AdamL2`.
 
     Args:
-        learning_rate, l2, …: As `AdamL2`; gradients can be clipped by
-            `global_clipnorm` only.
+        learning_rate, l2, …: As in `AdamL2`. Of the arguments that clip gradients, only
+            `global_clipnorm` works.
 
     Reference:
-        `torch.optim.SparseAdam` treats rows alike, but knows no L2.
+        `torch.optim.SparseAdam` treats rows in the same way, without L2.
     """
 
     def __init__(self, learning_rate=1e-3, l2=0.0, epsilon=1e-8, **kwargs):
@@ -43,8 +43,8 @@ class LazyAdamL2(AdamL2):
             return
         rows = gradient.indices
         index = self._get_variable_index(variable)
-        # TensorFlow's variables, since a look-up in Keras' reads the whole table, which
-        # the assignment would then have to copy.
+        # Uses TensorFlow's variables: a look-up in Keras' variables reads the whole
+        # table, and the assignment would then copy it.
         moments = self._momentums[index], self._velocities[index]
         arrays = variable, *(moment.value for moment in moments)
         updated = self._update(
@@ -58,10 +58,10 @@ class LazyAdamL2(AdamL2):
 
 
 def sum_repeated_rows(gradient):
-    """A look-up's gradient with one row for each id; any other as it is.
+    """Gives a look-up's gradient one row for each id; returns any other unchanged.
 
-    TensorFlow gives one row for each time that an id was looked up, in
-    `tf.IndexedSlices`; the gradient of the id is their sum.
+    TensorFlow's `tf.IndexedSlices` have one row for each look-up of an id. The gradient
+    of the id is the sum of these rows.
     """
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient

@@ -86,7 +86,7 @@ def run(
         if verbose != "none" and is_chief:
             print(_summary(config, model, pipeline), flush=True)
         if config.init_from and not resume:
-            taken = transfer.take_weights(model, RunDirectory(config.init_from).best)
+            taken = _start_from(model, config.init_from)
             if verbose != "none" and is_chief:
                 print(f"weights of {config.init_from}:\n{taken}", flush=True)
         if is_chief:
@@ -220,6 +220,15 @@ def _prepared(config: RunConfig) -> Iterator[tuple[Model, BatchPipeline]]:
         keras.mixed_precision.set_dtype_policy(policy)
 
 
+def _start_from(model, run_dir):
+    """Takes the best weights of another run that fit; tells which."""
+    other, _ = load_run(run_dir)
+    try:
+        return transfer.take_weights(model, other)
+    except ValueError as error:
+        raise ConfigError(f"init_from={run_dir}: {error}") from error
+
+
 def _learning_rate(config, pipeline):
     if config.schedule == "plateau":
         return config.learning_rate
@@ -240,8 +249,7 @@ def _evaluate_best(model, pipeline, folder):
     epoch = checkpoint.load(folder.best, model)["epoch"]
     is_chief = Workers(model.distribute_strategy).is_chief
     metrics: dict[str, Any] = {}
-    for split in SPLITS:
-        ranks = rank_targets(model, pipeline, split)
+    for split, ranks in rank_targets(model, pipeline, SPLITS).items():
         metrics[split] = metrics_by_task(ranks)
         if is_chief:
             folder.write_ranks(split, ranks)

@@ -9,13 +9,13 @@ from sar_tf.layers import replicas
 
 
 class StrategyError(ValueError):
-    """A strategy that cannot be had here; says why and what to do."""
+    """A strategy is not available here; the text says why and what to do."""
 
 
 def make_strategy(name, tpu=""):
     """Makes a strategy.
 
-    Call it before TensorFlow does anything else: workers must meet first.
+    Call it before TensorFlow does anything else: workers must connect first.
 
     Args:
         name: "one_device", "mirrored" (all GPUs, or all logical CPUs, of this
@@ -60,7 +60,7 @@ def _connect_to_tpu(tpu):
 
 
 class _Replicas(replicas.Replicas):
-    """The replicas of the strategy whose replica runs; one alone outside of them."""
+    """The replicas of the current strategy; a single one outside of a replica."""
 
     @property
     def number(self):
@@ -85,19 +85,19 @@ class _Replicas(replicas.Replicas):
 
 
 def _shared_context():
-    """The context of a replica that is not alone; None where a model is built."""
+    """The context of one of several replicas; None otherwise, as in a model's build."""
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return None
     return context
 
 
-# It asks TensorFlow for the current strategy, so it is right for every strategy.
+# It asks TensorFlow for the current strategy, so it works for every strategy.
 replicas.use(_Replicas())
 
 
 def num_workers(strategy):
-    """Machines that read a share of the records each."""
+    """Number of machines; each reads a share of the records."""
     if isinstance(strategy, tf.distribute.TPUStrategy):
         return strategy.extended.num_hosts
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
@@ -116,26 +116,31 @@ def _worker_index(strategy):
 
 
 def distribute(strategy, make_dataset):
-    """Gives the replicas of each worker the elements of its dataset, one each a step.
+    """Gives each replica of a worker one element of the worker's dataset in a step.
 
     Args:
         strategy: A `tf.distribute.Strategy`.
-        make_dataset: From a worker's index to its `tf.data.Dataset`.
+        make_dataset: Function from a worker's index to its `tf.data.Dataset`.
     """
-    return strategy.distribute_datasets_from_function(
-        lambda context: make_dataset(context.input_pipeline_id)
-    )
+
+    def make(context):
+        dataset = make_dataset(context.input_pipeline_id)
+        # Steps are counted. Of a dataset that ends, TensorFlow forgets the size of
+        # every array's first axis, to be able to cut the last batch; of another not.
+        return dataset.repeat() if strategy.num_replicas_in_sync > 1 else dataset
+
+    return strategy.distribute_datasets_from_function(make)
 
 
 class Workers:
-    """The processes of a strategy, of which only the chief writes files.
+    """The processes of a strategy. Only the chief writes files.
 
     Args:
         strategy: A `tf.distribute.Strategy`.
 
     Attributes:
-        are_many: Whether there is more than this process.
-        index: This process' place among all; it reads this share of the records.
+        are_many: Whether there are several processes.
+        index: Index of this process and of its share of the records.
         is_chief: Whether this is the only or the first process.
     """
 
@@ -146,7 +151,7 @@ class Workers:
         self.index = _worker_index(strategy) if self.are_many else 0
 
     def any(self, flag):
-        """Whether `flag` holds in any process; all must ask at the same point."""
+        """Whether `flag` is true in any process; all call this at the same point."""
         if not self.are_many:
             return flag
         flags = self._strategy.run(lambda: tf.constant(float(flag)))
@@ -168,12 +173,12 @@ class Workers:
         return self._strategy.gather(own, axis=0).numpy()
 
     def wait(self):
-        """Until all processes are here."""
+        """Waits until all processes call this."""
         self.any(False)
 
     @contextlib.contextmanager
     def chief_first(self):
-        """The chief goes through the block before the others do."""
+        """Runs the block in the chief first, then in the others."""
         if not self.is_chief:
             self.wait()
         yield

@@ -1,21 +1,17 @@
 """Starts a model from the weights of another run."""
 
 import dataclasses
-import tempfile
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
-import h5py
-
-from sar_tf.training import checkpoint
-
-_OPTIMIZER = "optimizer"
+import keras
 
 
 @dataclasses.dataclass(frozen=True)
 class Transfer:
     """What became of the weights of two models, by their places in the models.
 
-    A place is like "item_encoder/id_embedding/vars/0".
+    A place is made of attributes, like "item_encoder/id_embedding/embeddings".
 
     Attributes:
         taken: Weights that were taken over.
@@ -29,74 +25,85 @@ class Transfer:
 
     def __str__(self) -> str:
         return "\n".join(
-            f"{field.name} {len(places)}{_by_layer(places)}"
-            for field in dataclasses.fields(self)
-            for places in [getattr(self, field.name)]
+            f"{name} {len(places)}{_by_part(places)}"
+            for name, places in dataclasses.asdict(self).items()
         )
 
 
-def take_weights(model, path) -> Transfer:
-    """Gives a model the trainable weights of a checkpoint that fit it.
+def take_weights(model: keras.Model, other: keras.Model) -> Transfer:
+    """Gives a model the trainable weights of another one that fit it.
 
-    A weight fits where its place in the model and its shape are the same. The
-    optimizer and random generators stay as they are, and so do weights that are not
-    trained: they hold the features of the dataset.
+    A weight fits where its place in the model and its shape are the same. Weights
+    that are not trained stay as they are: they hold the features of the dataset.
 
     Args:
         model: A built model.
-        path: A checkpoint, of this or of another model.
+        other: The model whose weights are taken.
 
     Returns:
         Which weights were taken over, which are new and which were left.
 
     Raises:
-        CheckpointError: The file is missing or damaged, or no weight of it fits.
+        ValueError: No weight fits.
     """
-    checkpoint.load_state(path)
-    fixed = [(variable, variable.numpy()) for variable in model.non_trainable_variables]
-    with tempfile.TemporaryDirectory() as folder:
-        # The places are Keras' own, which only its files tell.
-        merged = Path(folder) / "merged.weights.h5"
-        model.save_weights(merged)
-        with h5py.File(merged, "r+") as own, h5py.File(path, "r") as other:
-            transfer = _merge(own, other)
-        if not transfer.taken:
-            raise checkpoint.CheckpointError(
-                f"--init_from: no weight of {path} has the place and shape of one of "
-                "this model; start from a run of a like model"
-            )
-        model.load_weights(merged)
-    for variable, value in fixed:
-        variable.assign(value)
-    return transfer
-
-
-def _merge(own, other):
-    shapes, others = _shapes(own), _shapes(other)
-    taken = [place for place, shape in shapes.items() if others.get(place) == shape]
+    own, others = weights_by_place(model), weights_by_place(other)
+    taken = tuple(
+        place
+        for place, variable in own.items()
+        if place in others and others[place].shape == variable.shape
+    )
+    if not taken:
+        raise ValueError(
+            f"no weight of a {type(other).__name__} has the place and shape of one of "
+            f"this {type(model).__name__}"
+        )
     for place in taken:
-        own[place][...] = other[place][()]
+        own[place].assign(keras.ops.convert_to_numpy(others[place]))
     return Transfer(
-        tuple(taken),
-        tuple(place for place in shapes if place not in taken),
+        taken,
+        tuple(place for place in own if place not in taken),
         tuple(place for place in others if place not in taken),
     )
 
 
-def _shapes(file):
-    """{place: shape} of a file's weights, without the optimizer's."""
-    found = {}
+def weights_by_place(model: keras.Model) -> dict[str, keras.Variable]:
+    """The trainable weights of a model by the attributes that lead to them.
 
-    def add(place, entry):
-        is_weight = "/vars/" in f"/{place}" and not place.startswith(_OPTIMIZER)
-        if isinstance(entry, h5py.Dataset) and is_weight:
-            found[place] = entry.shape
-
-    file.visititems(add)
-    return found
+    Names of layers and of variables will not do: Keras numbers those that a process
+    has seen before.
+    """
+    found: dict[int, tuple[str, keras.Variable]] = {}
+    _add_weights(model, "", found, set())
+    return {place: variable for place, variable in found.values()}
 
 
-def _by_layer(places):
+def _add_weights(owner: Any, place: str, found: dict, seen: set) -> None:
+    if id(owner) in seen:
+        return
+    seen.add(id(owner))
+    for name, part in _parts(owner):
+        _add_weights(part, f"{place}{name}/", found, seen)
+    if isinstance(owner, keras.Layer):
+        # What is left is the layer's own.
+        for variable in owner.trainable_variables:
+            found.setdefault(id(variable), (f"{place}{variable.name}", variable))
+
+
+def _parts(owner: Any) -> list[tuple[str, Any]]:
+    """The layers of a layer, a list or a dict, and lists and dicts in it, by name."""
+    if isinstance(owner, Mapping):
+        named = owner.items()
+    elif isinstance(owner, list | tuple):
+        named = enumerate(owner)
+    else:
+        # Keras' own attributes list all layers once more.
+        named = [(n, x) for n, x in vars(owner).items() if not n.startswith("_")]
+    kinds = (keras.Layer, Mapping, list, tuple)
+    found = [(str(name), x) for name, x in named if isinstance(x, kinds)]
+    return sorted(found, key=lambda named: named[0])
+
+
+def _by_part(places: tuple[str, ...]) -> str:
     """Like ": item_encoder (3), mmoe (12)": the model's parts and their weights."""
     counts: dict[str, int] = {}
     for place in places:

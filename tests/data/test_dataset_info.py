@@ -64,7 +64,7 @@ def test_truncated_shard(dataset_dir):
     (dataset_dir / SHARD).write_bytes(content[:-5])
     with pytest.raises(DatasetError, match=f"{SHARD} has .* cut short") as error:
         SequenceDataset.open(dataset_dir)
-    assert "python pipelines/test.py" in str(error.value)
+    assert "python -m pipelines.test" in str(error.value)
 
 
 def test_shard_with_one_bit_flipped(dataset_dir):

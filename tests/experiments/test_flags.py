@@ -42,8 +42,8 @@ def clashing(monkeypatch):
     ("arguments", "expected"),
     [
         (["--run_dir=new"], "dataset_dir is missing"),
-        (["--dataset_dir=none"], "--run_dir is missing"),
-        (["--dataset_dir=none", "--run_dir=new"], "none: no such folder"),
+        (["--dataset_dir=nowhere"], "--run_dir is missing"),
+        (["--dataset_dir=nowhere", "--run_dir=new"], "nowhere: no such folder"),
         (["--learning_rat=1"], "--learning_rat: no such flag; do you mean --learning_"),
         (["--batch_size=many"], "--batch_size: must be a whole number, not 'many'"),
         (["--batch_size=0"], "--batch_size: must be at least 1, not 0"),
@@ -62,7 +62,7 @@ def clashing(monkeypatch):
 def test_a_bad_flag_is_one_line(run, tmp_path, monkeypatch, arguments, expected):
     monkeypatch.chdir(tmp_path)
     if "history_groups" in expected or "warmup" in expected:
-        arguments = [*arguments, "--dataset_dir=none", "--run_dir=new"]
+        arguments = [*arguments, "--dataset_dir=nowhere", "--run_dir=new"]
     assert expected in error_of(run, *arguments)
     assert not list(tmp_path.iterdir())
 
@@ -70,7 +70,7 @@ def test_a_bad_flag_is_one_line(run, tmp_path, monkeypatch, arguments, expected)
 @pytest.mark.parametrize(
     ("argument", "expected"),
     [
-        ("--hidden_dim=32", "--hidden_dim: sesrec has no such hyperparameter; unisar"),
+        ("--tower_units=3", "--tower_units: sesrec has no such hyperparameter; unisar"),
         ("--dropout=2", "--dropout: must be at least 0 and below 1, not 2.0"),
         ("--prediction_units=200,wide", "must be a whole number, not 'wide'"),
         ("--unisar.hidden=32", "--unisar.hidden: unisar has no such hyperparameter"),

@@ -48,7 +48,7 @@ def test_what_is_no_fixture(tmp_path):
 
 
 def test_weights_of_no_known_project():
-    with pytest.raises(InteropError, match="neither of sesrec, unisar"):
+    with pytest.raises(InteropError, match="not weights of sesrec or unisar"):
         projects.of_weights({"encoder.weight": np.zeros(2)})
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import subprocess
 import sys
 
@@ -117,3 +118,10 @@ def test_models_need_different_inputs(pipeline):
 def test_an_export_replaces_the_one_before(exported):
     assert not list(exported.glob(".partial-*"))
     assert not (exported / "1" / "old").exists()
+
+
+def test_data_of_other_sizes_is_refused(pipeline, model, tmp_path):
+    other = dataclasses.replace(pipeline, max_rec_history=6)
+    with pytest.raises(ValueError, match="made for other data"):
+        export(model, tmp_path / "1", other)
+    assert not (tmp_path / "1").exists()

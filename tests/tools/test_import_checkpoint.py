@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 from builders import make_record, rec, search
 
-from pipelines import writer
-from pipelines.vocabulary import Vocabulary
+from pipelines.common import writer
+from pipelines.common.vocabulary import Vocabulary
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.pipeline import BatchPipeline
 from sar_tf.data.schema import Ragged

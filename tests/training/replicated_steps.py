@@ -10,20 +10,21 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from sar_tf import models
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.pipeline import BatchPipeline
 from sar_tf.layers.contrast import TransitionAlignment
-from sar_tf.training import loop, strategy
-from sar_tf.training.build import build_model
+from sar_tf.metrics.ranks import metrics_by_task
+from sar_tf.training import strategy
+from sar_tf.training.build import build_model, fit_pipeline
 from sar_tf.training.compile import compile_model
+from sar_tf.training.evaluation import rank_targets
 
 STEPS = 3
 # Without the split into similar and dissimilar, which rounding can flip.
 # And with few operations, as tracing them is what takes the time.
 HYPERPARAMETERS = {
     "unisar": {},
-    "sesrec": {"ablation": "base", "num_layers": 0, "prediction_units": (8,)},
+    "sesrec": {"ablation": "base", "prediction_units": (8,)},
 }
 ROWS = 10  # Of the views, which do not spread evenly over 4 replicas.
 
@@ -34,7 +35,6 @@ def train(dataset, model_name, chosen):
     pipeline = BatchPipeline(
         dataset,
         batch_size=50,
-        tasks=models.get(model_name).tasks,
         max_rec_history=4,
         max_search_history=4,
         num_sampled=20,
@@ -45,16 +45,19 @@ def train(dataset, model_name, chosen):
         hyperparameters = {"dropout": 0.0, **HYPERPARAMETERS[model_name]}
         model = build_model(model_name, pipeline, hyperparameters)
         compile_model(model, 1e-2, 1e-5, clip_norm=0.5)
+    pipeline = fit_pipeline(pipeline, model)
     model.train_function.begin(STEPS)
     history = model.fit(
-        strategy.distribute(chosen, lambda worker: pipeline.train()),
+        strategy.distribute(chosen, lambda worker: pipeline.train_from(0)),
         steps_per_epoch=STEPS,
         shuffle=False,
         verbose=0,
     ).history
     results = {f"train/{name}": values[-1] for name, values in history.items()}
     if model_name == "sesrec":
-        for task, metrics in loop.evaluate(model, pipeline, "test", verbose=0).items():
+        ranks = rank_targets(model, pipeline, ["test"])["test"]
+        results |= {f"ranks/{name}": column for name, column in ranks.items()}
+        for task, metrics in metrics_by_task(ranks).items():
             results |= {f"test/{task}_{name}": x for name, x in metrics.items()}
     for index, weight in enumerate(model.get_weights()):
         results[f"weights/{index}"] = weight
@@ -85,7 +88,9 @@ def align(chosen, negatives):
             variables = [v.value for v in layer.trainable_variables]
             with tf.GradientTape() as tape:
                 tape.watch(views)
-                loss = layer(views[0], views[1], mask[:, 0])
+                losses = layer(views[0], views[1], mask[:, 0])
+                losses = tf.where(mask[:, 0], losses, 0.0)
+                loss = tf.reduce_sum(losses) / (ROWS - 1)
             gradients = tape.gradient(loss, [*variables, views])
             context = tf.distribute.get_replica_context()
             total = context.all_reduce("SUM", [loss, *gradients[:-1]])

@@ -167,7 +167,7 @@ def test_a_loss_that_is_not_finite(tmp_path, value, what):
         fit(model, tmp_path, epochs=8, restored=restored)
     message = str(raised.value)
     assert message.startswith(f"step 1 of epoch 3: {what}; its batch is in ")
-    assert f"{run_dir.broken_batch()}, {run_dir.last} is from before it; " in message
+    assert f"{run_dir.broken_batch()}, {run_dir.last} was saved before it; " in message
     assert checkpoint.load_state(run_dir.last)["epoch"] == 2
     with np.load(run_dir.broken_batch()) as batch:
         np.testing.assert_array_equal(batch["0"], np.ones((4, 2)))

@@ -75,7 +75,7 @@ def test_a_damaged_one_is_named_and_skipped(paths, caplog, damage):
     (record,) = caplog.records
     message = record.getMessage()
     assert message.startswith(f"{last} is damaged (")
-    assert message.endswith(f"); going on from {previous}, the one before it")
+    assert message.endswith(f"); continuing from {previous}, the one before it")
 
     # The damaged one must not become the one before the next.
     checkpoint.save(last, model, {"epoch": 3}, previous)

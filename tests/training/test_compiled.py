@@ -35,7 +35,11 @@ def test_a_compiled_step_in_bfloat16_learns(simulated_dataset, bfloat16):
     compile_model(model, 1e-2, 1e-5, clip_norm=1.0, jit_compile=True)
     model.train_function.begin(STEPS)
     history = model.fit(
-        pipeline.train(), steps_per_epoch=STEPS, epochs=2, shuffle=False, verbose=0
+        pipeline.train_from(0),
+        steps_per_epoch=STEPS,
+        epochs=2,
+        shuffle=False,
+        verbose=0,
     ).history
     first, second = history["rec_click_loss"]
     assert second < first - 0.01

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -41,7 +42,11 @@ def test_a_loss_of_another_replica_that_is_not_finite_is_seen_at_once(tmp_path):
     """In a process of its own, for its devices: prints the error of the run."""
     script = Path(__file__).with_name("broken_replica.py")
     process = subprocess.run(
-        [sys.executable, script, tmp_path], capture_output=True, text=True, check=False
+        [sys.executable, script, tmp_path],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert process.returncode == 0, process.stderr
     assert process.stdout.startswith("step 3 of epoch 1: the loss is ")

@@ -1,4 +1,5 @@
 import functools
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ def steps(simulated_dataset, tmp_path_factory):
         arguments = [simulated_dataset, model, str(num_replicas), output]
         process = subprocess.run(
             [sys.executable, script, *arguments],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
             capture_output=True,
             text=True,
             check=False,
@@ -50,6 +52,9 @@ def test_replicas_train_as_one_device_with_the_same_batch(steps, model, num_repl
             differences.append(np.abs(together[name] - expected).ravel())
         elif name.startswith(("train/", "test/")):
             assert together[name] == pytest.approx(expected, rel=1e-5), name
+        elif name == "ranks/user":
+            # All targets, in the order of the records.
+            np.testing.assert_array_equal(together[name], expected)
     differences = np.concatenate(differences)
     # Adam makes steps of the learning rate of a gradient that is only rounding.
     assert np.quantile(differences, 0.99) < 1e-6
@@ -73,6 +78,12 @@ def test_one_device_is_the_default_strategy():
     assert replicas.active().number == 1
     assert strategy.num_workers(chosen) == 1
     assert strategy.Workers(chosen).is_chief
+
+
+def test_another_strategy_does_not_change_the_replicas_of_the_process():
+    before = replicas.active()
+    strategy.make_strategy("one_device")
+    assert replicas.active() is before
 
 
 def test_multi_worker_without_a_cluster_is_named(monkeypatch):

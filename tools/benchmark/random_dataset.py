@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines import writer
-from pipelines.negatives import NUM_CANDIDATES
-from pipelines.vocabulary import Vocabulary
+from pipelines.common import writer
+from pipelines.common.negatives import NUM_CANDIDATES
+from pipelines.common.vocabulary import Vocabulary
 from sar_tf.data.dataset_info import DatasetInfo
 from sar_tf.data.schema import REC, SEARCH, Ragged, UserRecord
 

@@ -1,0 +1,1 @@
+"""Common parts of the jobs: flags, progress, malformed rows, vocabularies, writer."""

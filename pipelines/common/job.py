@@ -1,0 +1,119 @@
+"""Common parts of all jobs: flags, errors of one line, a complete output folder."""
+
+import argparse
+import contextlib
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from sar_tf.files import whole_folder
+
+
+class UserError(Exception):
+    """A mistake in a flag or an input file; shown as one line, without traceback."""
+
+
+def argument_parser(name: str, description: str) -> argparse.ArgumentParser:
+    """A parser with the flags that every job has: --output_dir and --seed.
+
+    Args:
+        name: The job's package in pipelines, such as "amazon".
+        description: One sentence on what the job does.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m pipelines.{name}", description=description, allow_abbrev=False
+    )
+    parser.add_argument(
+        "--output_dir",
+        type=Path,
+        required=True,
+        help="folder to make; it must be empty if it exists",
+    )
+    parser.add_argument(
+        "--seed",
+        type=seed_number,
+        default=1,
+        help="seed of all random draws; the same seed gives the same files "
+        "(default: %(default)s)",
+    )
+    return parser
+
+
+def add_max_bad_fraction(parser: argparse.ArgumentParser) -> None:
+    """Adds the flag --max_bad_fraction, for jobs that read raw logs."""
+    parser.add_argument(
+        "--max_bad_fraction",
+        type=fraction,
+        default=0.01,
+        help="largest share of malformed rows in an input file, from 0 to 1; the job "
+        "fails above it, and rejects.csv lists the rows (default: %(default)s)",
+    )
+
+
+def run(
+    parser: argparse.ArgumentParser,
+    job: Callable[[argparse.Namespace], None],
+    argv: list[str] | None = None,
+) -> None:
+    """Parses the command line and runs the job; user errors end in one line.
+
+    Args:
+        parser: See `argument_parser`.
+        job: Gets the parsed flags and, as `command`, the command line itself.
+        argv: Arguments of the command line; None for the process's own.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    args = parser.parse_args(argv)
+    args.command = f"{parser.prog} {shlex.join(argv)}"
+    try:
+        job(args)
+    except (UserError, OSError) as error:
+        sys.exit(f"{parser.prog}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(f"{parser.prog}: interrupted, nothing was written")
+
+
+def require_file(path: Path, flag: str) -> None:
+    """Raises a UserError that names the flag if the input file does not exist."""
+    if not path.is_file():
+        raise UserError(f"--{flag} {path}: no such file")
+
+
+@contextlib.contextmanager
+def staged_output(output_dir: Path) -> Iterator[Path]:
+    """Gives a hidden folder to write into, renamed to output_dir when complete.
+
+    A job that fails removes the hidden folder. If a job is killed, the next one with
+    the same output_dir removes it.
+
+    Raises:
+        UserError: output_dir is a file or holds files.
+        WriteError: Another job is writing output_dir.
+    """
+    output_dir = Path(output_dir).resolve()
+    if output_dir.exists() and not output_dir.is_dir():
+        raise UserError(f"--output_dir {output_dir} is a file; name a folder")
+    if output_dir.is_dir() and any(output_dir.iterdir()):
+        raise UserError(
+            f"--output_dir {output_dir} already holds files; name another folder, "
+            "or delete this one first"
+        )
+    with whole_folder(output_dir) as staging:
+        yield staging
+
+
+def seed_number(text: str) -> int:
+    """An integer of at least 0, for argparse."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return value
+
+
+def fraction(text: str) -> float:
+    """A number from 0 to 1, for argparse."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value

@@ -1,0 +1,222 @@
+"""Writes a dataset folder: shards of records, tables, dataset_info.json last."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from pipelines.common.negatives import NUM_CANDIDATES
+from pipelines.common.ragged import RaggedTable
+from pipelines.common.vocabulary import Vocabulary
+from sar_tf.data.dataset_info import DatasetInfo, sha256
+from sar_tf.data.schema import SPLITS, TASKS, UserRecord, encode_record
+
+
+@dataclasses.dataclass
+class Summary:
+    """Counts of the shards written so far; the summaries of several shards add up."""
+
+    num_behaviors: np.ndarray  # [2] by behavior type
+    targets: np.ndarray  # [2, 3] by task and split
+    popularity: np.ndarray  # [2, num_items + 1] training targets by task and item
+    max_query_words: int = 0
+    max_clicked_items: int = 0
+    shards: list[dict] = dataclasses.field(default_factory=list)
+
+    @classmethod
+    def empty(cls, num_items: int) -> "Summary":
+        return cls(
+            num_behaviors=np.zeros(2, np.int64),
+            targets=np.zeros((2, 3), np.int64),
+            popularity=np.zeros((2, num_items + 1), np.int64),
+        )
+
+    def count(self, record: UserRecord) -> None:
+        """Adds one user's record."""
+        self.num_behaviors += np.bincount(record.type, minlength=2)
+        np.add.at(self.targets, (record.target_task, record.target_split), 1)
+        train = record.target_split == SPLITS["train"]
+        np.add.at(
+            self.popularity, (record.target_task[train], record.target_item[train]), 1
+        )
+        lengths = record.query_words.lengths, record.clicked_items.lengths
+        words, clicks = (int(length.max(initial=0)) for length in lengths)
+        self.max_query_words = max(self.max_query_words, words)
+        self.max_clicked_items = max(self.max_clicked_items, clicks)
+
+    def merge(self, other: "Summary") -> None:
+        """Adds another summary; call it in the order of the shards' names."""
+        self.num_behaviors += other.num_behaviors
+        self.targets += other.targets
+        self.popularity += other.popularity
+        self.max_query_words = max(self.max_query_words, other.max_query_words)
+        self.max_clicked_items = max(self.max_clicked_items, other.max_clicked_items)
+        self.shards += other.shards
+
+
+def shard_name(index: int, num_shards: int) -> str:
+    """File name of shard `index`, counted from 0."""
+    return f"users-{index:05d}-of-{num_shards:05d}.tfrecord"
+
+
+def write_shard(
+    path: Path,
+    records: Iterable[UserRecord],
+    num_items: int,
+    on_record: Callable[[], object] = lambda: None,
+) -> Summary:
+    """Writes the records of some users as one TFRecord file.
+
+    Args:
+        path: The shard, see `shard_name`.
+        records: In the order of dense users.
+        num_items: The highest dense item id.
+        on_record: Called after each record, such as a progress bar's `update`.
+    """
+    path = Path(path)
+    summary = Summary.empty(num_items)
+    num_records = 0
+    with tf.io.TFRecordWriter(os.fspath(path)) as writer:
+        for record in records:
+            writer.write(encode_record(record))
+            summary.count(record)
+            num_records += 1
+            on_record()
+    shard = {
+        "file": path.name,
+        "num_records": num_records,
+        "num_bytes": path.stat().st_size,
+        "sha256": sha256(path),
+    }
+    summary.shards.append(shard)
+    return summary
+
+
+@dataclasses.dataclass
+class Tables:
+    """Everything of a dataset except its records.
+
+    A feature is an array of shape [num_owners + 1] with the dense value of each user or
+    item (0 unknown, row 0 padding), or a ragged table of num_owners + 1 rows of dense
+    word ids.
+
+    Attributes:
+        vocabularies: Vocabularies by name; at least "user", "item" and "word".
+        queries: The words of query 0 (none), 1, …
+        user_features: Features of users by name.
+        item_features: Features of items by name.
+    """
+
+    vocabularies: dict[str, Vocabulary]
+    queries: RaggedTable
+    user_features: dict[str, np.ndarray | RaggedTable]
+    item_features: dict[str, np.ndarray | RaggedTable]
+
+    def size(self, vocabulary: str) -> int:
+        """The highest dense id of a vocabulary; 0 if the dataset has none."""
+        return len(self.vocabularies.get(vocabulary, ()))
+
+
+def write_dataset(
+    directory: Path,
+    summary: Summary,
+    tables: Tables,
+    *,
+    name: str,
+    command: str,
+    seed: int,
+    split_rule: str,
+) -> DatasetInfo:
+    """Writes all files except the shards; dataset_info.json comes last.
+
+    Args:
+        directory: The folder that holds the shards.
+        summary: Sum of the summaries of all shards.
+        tables: The vocabularies, queries and features.
+        name: Name of the dataset.
+        command: The command that makes the dataset.
+        seed: Seed of the job's random draws.
+        split_rule: One sentence on how targets were split.
+    """
+    directory = Path(directory)
+    _write_tables(directory, tables)
+    popularity = {task: summary.popularity[index] for task, index in TASKS.items()}
+    np.savez(directory / "popularity.npz", **popularity)
+    num_queries = len(tables.queries[1]) - 2
+    rec_actions, search_actions = (
+        int(summary.num_behaviors[TASKS[task]]) for task in ("rec", "search")
+    )
+    info = DatasetInfo(
+        name=name,
+        command=command,
+        seed=seed,
+        split_rule=split_rule,
+        num_users=tables.size("user"),
+        num_items=tables.size("item"),
+        num_words=tables.size("word"),
+        num_queries=num_queries,
+        num_search_sources=tables.size("search_source"),
+        features={
+            "user": _describe(tables.user_features, tables.size("word")),
+            "item": _describe(tables.item_features, tables.size("word")),
+        },
+        max_query_words=summary.max_query_words,
+        max_clicked_items=summary.max_clicked_items,
+        num_candidates=NUM_CANDIDATES,
+        counts={
+            "users": tables.size("user"),
+            "items": tables.size("item"),
+            "queries": num_queries,
+            "search_actions": search_actions,
+            "rec_actions": rec_actions,
+        },
+        targets={
+            task: {
+                split: int(summary.targets[index, column])
+                for split, column in SPLITS.items()
+            }
+            for task, index in TASKS.items()
+        },
+        num_behaviors=rec_actions + search_actions,
+        shards=summary.shards,
+    )
+    info.save(directory)
+    return info
+
+
+def _write_tables(directory: Path, tables: Tables) -> None:
+    (directory / "vocabularies").mkdir()
+    for name, vocabulary in tables.vocabularies.items():
+        vocabulary.save(directory / "vocabularies" / f"{name}.txt")
+    values, row_splits = tables.queries
+    np.savez(directory / "queries.npz", values=values, row_splits=row_splits)
+    for owner, features in (
+        ("user", tables.user_features),
+        ("item", tables.item_features),
+    ):
+        arrays = {}
+        for name, feature in features.items():
+            is_ragged = isinstance(feature, tuple)
+            rows = len(feature[1]) - 1 if is_ragged else len(feature)
+            if rows != tables.size(owner) + 1:
+                raise ValueError(
+                    f"{owner} feature {name} has {rows} rows, "
+                    f"expected {tables.size(owner) + 1}"
+                )
+            if is_ragged:
+                arrays[f"{name}/values"], arrays[f"{name}/row_splits"] = feature
+            else:
+                arrays[name] = feature
+        np.savez(directory / f"{owner}_features.npz", **arrays)
+
+
+def _describe(features: dict, num_words: int) -> dict[str, dict]:
+    return {
+        name: {"kind": "words", "num": num_words}
+        if isinstance(feature, tuple)
+        else {"kind": "categorical", "num": int(feature.max(initial=0))}
+        for name, feature in features.items()
+    }

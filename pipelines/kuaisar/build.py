@@ -1,0 +1,155 @@
+"""Makes a dataset from KuaiSAR's logs, the full set or KuaiSAR-small.
+
+The rules are those of UniSAR's section 5.1.1:
+
+- The last two days, in Beijing time, are dropped: the day on which the log ends, which
+  may be incomplete, and the day before. Of the other days, the last is the test split,
+  the day before it validation, and all earlier days are train.
+- Behaviors are clicked recommendations and search sessions, with a click or without.
+  Only users with both are kept.
+- An interaction is a clicked recommendation or an item clicked in a session (one
+  interaction, even if it was clicked several times there). Users and items with fewer
+  than five interactions are dropped, repeatedly, until all others have five. A
+  session stays if all of its clicked items are dropped, as a session without a click.
+- Every interaction is a target unless the user did nothing before. It sees only
+  behaviors strictly earlier in time, so nothing of its own batch or session.
+"""
+
+import functools
+import os
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+from pipelines.common import job
+from pipelines.common.processes import ProcessPool
+from pipelines.common.progress import progress
+from pipelines.common.rejects import Rejects
+from pipelines.kuaisar.group import (
+    MIN_INTERACTIONS,
+    Kept,
+    filter_interactions,
+    group_part,
+)
+from pipelines.kuaisar.logs import LogReader, open_tables
+from sar_tf.startup import import_tensorflow
+
+PART_BYTES = 16 << 20  # Size of the part of the raw logs that is handled at once.
+DAY_MS = 24 * 3_600_000
+BEIJING_MS = 8 * 3_600_000
+DROPPED_DAYS = 2
+SPLIT_RULE = (
+    "by day in Beijing time, after dropping the day on which the log ends and the day "
+    "before it: the last day left is test, the day before it validation, the rest "
+    "train; a target sees only behaviors strictly earlier in time"
+)
+
+
+def build_dataset(
+    output_dir: str | os.PathLike,
+    *,
+    input_dir: str | os.PathLike,
+    seed: int = 1,
+    max_bad_fraction: float = 0.01,
+    command: str = "",
+) -> None:
+    """Reads KuaiSAR's files and writes a dataset folder.
+
+    Args:
+        output_dir: Folder to make; it appears when complete.
+        input_dir: Folder with rec_inter.csv, src_inter.csv, item_features.csv and
+            user_features.csv.
+        seed: Seed of the draw of negatives.
+        max_bad_fraction: Largest share of malformed rows in a file.
+        command: The command that made the dataset, for dataset_info.json.
+
+    Raises:
+        job.UserError: A file or column is missing, too many rows are malformed, no
+            user is left, or output_dir already holds files.
+    """
+    input_dir, output_dir = Path(input_dir), Path(output_dir)
+    tables = open_tables(input_dir)
+    num_parts = -(-tables.log_bytes // PART_BYTES)
+    with (
+        job.staged_output(output_dir) as staging,
+        ProcessPool(num_parts, prepare=import_tensorflow) as pool,
+    ):
+        work = staging / "work"
+        work.mkdir()
+        rejects = Rejects.of_output(staging, output_dir)
+        reader = LogReader(work, pool, rejects, max_bad_fraction)
+        logs = reader.read(tables, num_parts)
+        rejects.close()
+        days = Days.of_log(logs.last_time)
+        group = functools.partial(
+            group_part, work=work, repeated=logs.repeated, end_time=days.end
+        )
+        grouped = list(pool.map(group, range(num_parts)))
+        kept = filter_interactions(grouped, logs.num_items)
+        if not any(is_kept.any() for is_kept in kept.users):
+            raise job.UserError(
+                f"{input_dir}: no user is left; before the log's last two days a user "
+                "needs a search session, a clicked recommendation and "
+                f"{MIN_INTERACTIONS} interactions, with items of at least "
+                f"{MIN_INTERACTIONS} interactions"
+            )
+        _write(staging, pool, grouped, kept, logs.codes, days, seed, command)
+
+
+class Days(NamedTuple):
+    """Start of the validation day, the test day and the dropped days, in ms."""
+
+    validation: int
+    test: int
+    end: int  # The first day that is dropped.
+
+    @classmethod
+    def of_log(cls, last_time: int) -> "Days":
+        """The days, in Beijing time, of a log whose last row has this time."""
+        last_day = (last_time + BEIJING_MS) // DAY_MS
+        end = (last_day + 1 - DROPPED_DAYS) * DAY_MS - BEIJING_MS
+        return cls(end - 2 * DAY_MS, end - DAY_MS, end)
+
+
+def _write(
+    staging: Path,
+    pool: ProcessPool,
+    grouped: list[Path],
+    kept: Kept,
+    codes: dict[str, list[str]],
+    days: Days,
+    seed: int,
+    command: str,
+) -> None:
+    # These import TensorFlow, which takes seconds: missing files are found before.
+    import_tensorflow()
+    from pipelines.common import writer
+    from pipelines.kuaisar.records import Settings, write_part
+    from pipelines.kuaisar.tables import make_tables
+
+    work = staging / "work"
+    tables, dense_ids = make_tables(work, grouped, kept, codes)
+    dense_ids.save(work)
+    num_items, num_parts = tables.size("item"), len(grouped)
+    write = functools.partial(
+        write_part,
+        num_parts=num_parts,
+        work=work,
+        directory=staging,
+        settings=Settings(num_items, days.validation, days.test, seed),
+    )
+    summary = writer.Summary.empty(num_items)
+    with progress("records", tables.size("user"), " users") as bar:
+        for part in pool.map(write, range(num_parts), grouped):
+            summary.merge(part)
+            bar.update(part.shards[0]["num_records"])
+    shutil.rmtree(work)
+    writer.write_dataset(
+        staging,
+        summary,
+        tables,
+        name="kuaisar",
+        command=command,
+        seed=seed,
+        split_rule=SPLIT_RULE,
+    )

@@ -1,0 +1,245 @@
+"""Reads one piece of a KuaiSAR table and finds its malformed rows."""
+
+import io
+import itertools
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from pipelines.common.job import UserError
+
+PIECE_BYTES = 8 << 20
+FIRST_LINE = 2  # Line of a table's first row; the header is line 1.
+MAX_NUMBER = 2**53  # Floats hold all integers up to this exactly.
+UNKNOWN = ("", "0", "empty")  # Values that mean "no value" in a feature.
+
+_NEWLINE, _QUOTE, _COMMA = 10, 34, 44
+_LIST = re.compile(r"\[\s*(?:\d{1,15}(?:\s*,\s*\d{1,15})*)?\s*\]")
+
+
+class Piece(NamedTuple):
+    """Some whole lines of a table: bytes start to end of its file."""
+
+    path: Path
+    header: tuple[str, ...]
+    start: int
+    end: int
+
+
+class BadRow(NamedTuple):
+    """A malformed row."""
+
+    line: int  # From 0, within the piece.
+    reason: str
+    text: str
+
+
+def open_table(path: Path, columns: Sequence[str]) -> list[Piece]:
+    """Checks a table's header and cuts its rows into pieces of whole lines.
+
+    Raises:
+        UserError: Names the missing file or column, or the file without rows.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file (--input_dir)")
+    with open(path, "rb") as file:
+        header = file.readline().decode("utf-8-sig", "replace").strip()
+        names = tuple(name.strip().strip('"') for name in header.split(","))
+        for column in columns:
+            if names.count(column) != 1:
+                problem = "repeats the" if column in names else "has no"
+                raise UserError(
+                    f"{path} {problem} column {column!r}; its header is: {header[:500]}"
+                )
+        size = path.stat().st_size
+        cuts = [file.tell()]
+        if cuts[0] == size:
+            raise UserError(f"{path} holds no rows")
+        while cuts[-1] < size:
+            file.seek(min(cuts[-1] + PIECE_BYTES, size) - 1)
+            file.readline()
+            cuts.append(file.tell())
+    return [Piece(path, names, *cut) for cut in itertools.pairwise(cuts)]
+
+
+class Rows:
+    """The rows of a piece that have the header's number of fields.
+
+    Each method reads one column and returns an array with one value for each row. If a
+    value is malformed, its row is no longer `good` and the value has no meaning.
+
+    Args:
+        piece: The rows to read.
+        columns: The columns that will be read.
+
+    Attributes:
+        num_lines: Lines of the piece, blank and malformed ones included.
+        num_rows: Rows of the piece, malformed ones included.
+        line: [rows] line of each row, from 0.
+        good: [rows] false if a malformed value of the row was read.
+    """
+
+    def __init__(self, piece: Piece, columns: Sequence[str]):
+        with open(piece.path, "rb") as file:
+            file.seek(piece.start)
+            text = file.read(piece.end - piece.start).replace(b"\r\n", b"\n")
+        self._text = text if text.endswith(b"\n") else text + b"\n"
+        data = np.frombuffer(self._text, np.uint8)
+        ends = np.flatnonzero(data == _NEWLINE)
+        starts = np.concatenate([[0], ends[:-1] + 1])
+        self._bounds = starts, ends
+        self._bad: list[BadRow] = []
+        bad_quotes, num_fields = _count_fields(data, ends)
+        is_row = ends > starts
+        bad_width = ~bad_quotes & (num_fields != len(piece.header))
+        self._reject(np.flatnonzero(is_row & bad_quotes), "unclosed quote")
+        self._reject(np.flatnonzero(is_row & bad_width), "wrong number of fields")
+        whole = is_row & ~bad_quotes & ~bad_width
+        self.num_lines = len(ends)
+        self.num_rows = int(is_row.sum())
+        self.line = np.flatnonzero(whole)
+        self.good = np.ones(len(self.line), bool)
+        sound = data[np.repeat(whole, ends - starts + 1)].tobytes()
+        self._frame = _parse(sound, piece.header, columns)
+
+    def integers(self, column: str, minimum: int = 0) -> np.ndarray:
+        """Whole numbers, at least `minimum`."""
+        values = self._frame[column]
+        if values.dtype == np.int64:
+            numbers = values.to_numpy()
+        else:
+            floats = self._floats(column)
+            whole = np.floor(floats) == floats
+            self.require(whole, f"bad number in {column}")
+            numbers = np.where(whole, floats, 0).astype(np.int64)
+        self.require(
+            (numbers >= minimum) & (numbers <= MAX_NUMBER), f"bad number in {column}"
+        )
+        return numbers
+
+    def times(self, column: str) -> np.ndarray:
+        """Milliseconds since 1970, rounded down."""
+        floats = self._floats(column)
+        self.require(floats >= 0, f"negative time in {column}")
+        return floats.astype(np.int64)
+
+    def features(self, column: str) -> np.ndarray:
+        """Whole numbers, 0 where the feature is unknown."""
+        values = self._frame[column]
+        if not pd.api.types.is_numeric_dtype(values):
+            values = values.astype(str).str.strip()
+            self._frame[column] = values.mask(values.isin(UNKNOWN), "0")
+        return self.integers(column, minimum=-MAX_NUMBER)
+
+    def word_lists(self, column: str, cut: int) -> tuple[np.ndarray, list[str]]:
+        """Lists of words.
+
+        Returns:
+            [rows] code of each row's list, and the list of each code as text: its
+            first `cut` words with spaces between them. Word 0 is no word.
+        """
+        codes, lists = self._factorize(column)
+        good = np.array([_LIST.fullmatch(text) is not None for text in lists], bool)
+        self.require(good[codes], f"bad list in {column}")
+        texts = [
+            _cut_words(text, cut) if is_good else ""
+            for text, is_good in zip(lists, good, strict=True)
+        ]
+        return codes, texts
+
+    def names(self, column: str) -> tuple[np.ndarray, list[str]]:
+        """[rows] code of each row's name, and the name of each code, "" unknown."""
+        codes, names = self._factorize(column)
+        names = [name.strip() for name in names]
+        good = np.array([name.isprintable() for name in names], bool)
+        self.require(good[codes], f"bad name in {column}")
+        return codes, ["" if name in UNKNOWN else name for name in names]
+
+    def require(self, condition: np.ndarray, reason: str) -> None:
+        """Rejects the good rows for which the condition is false."""
+        failed = self.good & ~condition
+        self._reject(self.line[failed], reason)
+        self.good &= condition
+
+    def bad_rows(self) -> list[BadRow]:
+        """The malformed rows found so far, by line."""
+        return sorted(self._bad)
+
+    def _floats(self, column):
+        values = self._frame[column]
+        if not pd.api.types.is_float_dtype(values):
+            values = pd.to_numeric(values.astype(str), errors="coerce")
+        floats = values.to_numpy(np.float64)
+        sound = np.abs(floats) <= MAX_NUMBER  # False for NaN, too.
+        self.require(sound, f"bad number in {column}")
+        return np.where(sound, floats, 0)
+
+    def _factorize(self, column):
+        codes, texts = pd.factorize(self._frame[column].astype(str))
+        return codes, list(texts)
+
+    def _reject(self, lines, reason):
+        starts, ends = self._bounds
+        for line in lines.tolist():
+            text = self._text[starts[line] : ends[line]].decode("utf-8", "replace")
+            self._bad.append(BadRow(line, reason, text))
+
+
+def _parse(text, header, columns):
+    if not text:
+        return pd.DataFrame(columns=list(columns))
+    return pd.read_csv(
+        io.BytesIO(text),
+        header=None,
+        names=list(header),
+        usecols=list(columns),
+        index_col=False,
+        na_filter=False,
+        skip_blank_lines=False,
+        lineterminator="\n",
+        low_memory=False,
+        encoding_errors="replace",
+    )
+
+
+def _count_fields(data: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Checks each line by itself, so that a bad quote cannot join several lines.
+
+    Args:
+        data: [bytes] the text.
+        ends: [lines] position of each line's end.
+
+    Returns:
+        [lines] whether the quotes are bad, and [lines] the number of fields.
+    """
+    marks = np.flatnonzero((data == _NEWLINE) | (data == _QUOTE) | (data == _COMMA))
+    kind = data[marks]
+    line = np.cumsum(kind == _NEWLINE) - (kind == _NEWLINE)
+    is_quote = kind == _QUOTE
+    quotes = np.cumsum(is_quote)
+    before = np.concatenate(
+        [[0], quotes[kind == _NEWLINE][:-1]]
+    )  # Quotes before each line.
+    inside = (quotes - before[line]) % 2 == 1
+    separators = line[(kind == _COMMA) & ~inside]
+    num_fields = np.bincount(separators, minlength=len(ends)) + 1
+
+    bad = (quotes[kind == _NEWLINE] - before) % 2 == 1
+    # A quote may open only after, and close only before, a separator or a quote.
+    opens = marks[is_quote & inside]
+    closes = marks[is_quote & ~inside]
+    previous = np.where(opens > 0, data[opens - 1], _NEWLINE)
+    allowed = [_NEWLINE, _QUOTE, _COMMA]
+    bad[line[is_quote & inside][~np.isin(previous, allowed)]] = True
+    bad[line[is_quote & ~inside][~np.isin(data[closes + 1], allowed)]] = True
+    return bad, num_fields
+
+
+def _cut_words(text: str, cut: int) -> str:
+    """ "[20, 0, 3]" -> "20 3", of at most `cut` words without leading zeros."""
+    words = [word.strip().lstrip("0") for word in text.strip()[1:-1].split(",")]
+    return " ".join([word for word in words if word][:cut])

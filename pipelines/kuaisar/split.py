@@ -1,0 +1,187 @@
+"""Checks the rows of KuaiSAR's tables and lays the logs out by user on disk.
+
+Each function handles one piece of a table, so that memory does not grow with the log
+and several processes can share the work. It writes one file for each piece, with rows
+in the order of parts. A part holds all rows of some of the users.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.common.ragged import find_sorted, word_lists
+from pipelines.kuaisar.reader import BadRow, Piece, Rows
+
+MAX_WORDS = 50  # Largest number of words of a query or caption.
+
+USER_FEATURES = (
+    "onehot_feat1",
+    "onehot_feat2",
+    "search_active_level",
+    "rec_active_level",
+)
+ITEM_FEATURES = ("first_level_category_id", "second_level_category_id")
+USER_COLUMNS = ("user_id", *USER_FEATURES)
+ITEM_COLUMNS = ("item_id", "caption", *ITEM_FEATURES)
+REC_COLUMNS = ("user_id", "item_id", "timestamp", "click")
+SEARCH_COLUMNS = (
+    "user_id",
+    "search_session_id",
+    "search_session_timestamp",
+    "keyword",
+    "search_source",
+    "item_id",
+    "click_cnt",
+)
+
+# Rows that are kept of each log.
+REC = np.dtype([(name, np.int64) for name in ("user", "item", "time")])
+SEARCH = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            *("user", "session", "time", "query", "source", "item"),
+            *("clicked", "line"),
+        )
+    ]
+)
+SESSION = np.dtype([(name, np.int64) for name in ("session", "user")])
+
+
+@dataclasses.dataclass
+class Report:
+    """Summary of one piece.
+
+    Attributes:
+        num_lines, num_rows: Size of the piece.
+        bad: Its malformed rows.
+        last_time: Latest time of a row, ms.
+        queries, sources: The texts of the codes in the rows that were saved.
+    """
+
+    num_lines: int
+    num_rows: int
+    bad: list[BadRow]
+    last_time: int = 0
+    queries: list[str] = dataclasses.field(default_factory=list)
+    sources: list[str] = dataclasses.field(default_factory=list)
+
+
+def split_users(piece: Piece, index: int, work: Path) -> Report:
+    """Saves the users of a piece of user_features.csv.
+
+    Args:
+        piece: The rows to read.
+        index: Number of the piece in its table.
+        work: Folder for files that the job makes and removes.
+    """
+    rows = Rows(piece, USER_COLUMNS)
+    columns = {"id": rows.integers("user_id"), "line": rows.line}
+    columns |= {name: rows.features(name) for name in USER_FEATURES}
+    kept = {name: values[rows.good] for name, values in columns.items()}
+    np.savez(work / f"users-{index:05d}.npz", **kept)
+    return _report(rows)
+
+
+def split_items(piece: Piece, index: int, work: Path) -> Report:
+    """Saves the items of a piece of item_features.csv; arguments as above."""
+    rows = Rows(piece, ITEM_COLUMNS)
+    columns = {"id": rows.integers("item_id"), "line": rows.line}
+    columns |= {name: rows.features(name) for name in ITEM_FEATURES}
+    codes, captions = rows.word_lists("caption", MAX_WORDS)
+    kept = {name: values[rows.good] for name, values in columns.items()}
+    texts = [captions[code] for code in codes[rows.good]]
+    words = word_lists(texts, np.int64)
+    kept["words"], kept["num_words"] = words.values, words.lengths
+    np.savez(work / f"items-{index:05d}.npz", **kept)
+    return _report(rows)
+
+
+def split_rec(piece: Piece, index: int, work: Path, num_parts: int) -> Report:
+    """Saves the clicked rows of a piece of rec_inter.csv; arguments as above."""
+    rows = Rows(piece, REC_COLUMNS)
+    user, item = rows.integers("user_id"), rows.integers("item_id")
+    time = rows.times("timestamp")
+    click = rows.integers("click")
+    rows.require(click <= 1, "bad number in click")
+    item = _catalogue_index(rows, item, work)
+    kept = np.zeros(np.count_nonzero(rows.good & (click == 1)), REC)
+    for name, values in (("user", user), ("item", item), ("time", time)):
+        kept[name] = values[rows.good & (click == 1)]
+    _save(work / f"rec-{index:05d}", kept, kept["user"] % num_parts, num_parts)
+    report = _report(rows)
+    report.last_time = int(time[rows.good].max(initial=0))
+    return report
+
+
+def split_search(piece: Piece, index: int, work: Path, num_parts: int) -> Report:
+    """Saves the rows of a piece of src_inter.csv; arguments as above.
+
+    It also saves the pairs of session ids and users, in parts by session.
+    """
+    rows = Rows(piece, SEARCH_COLUMNS)
+    columns = {
+        "user": rows.integers("user_id"),
+        "session": rows.integers("search_session_id"),
+        "time": rows.times("search_session_timestamp"),
+    }
+    columns["query"], queries = rows.word_lists("keyword", MAX_WORDS)
+    columns["source"], sources = rows.names("search_source")
+    columns["clicked"] = rows.integers("click_cnt") > 0
+    columns["item"] = _catalogue_index(rows, rows.integers("item_id"), work)
+    columns["line"] = rows.line
+    kept = np.zeros(np.count_nonzero(rows.good), SEARCH)
+    for name, values in columns.items():
+        kept[name] = values[rows.good]
+    _save(work / f"search-{index:05d}", kept, kept["user"] % num_parts, num_parts)
+
+    sessions = np.zeros(len(kept), SESSION)
+    for name in SESSION.names:
+        sessions[name] = kept[name]
+    _, first = np.unique(sessions, return_index=True)
+    sessions = sessions[np.sort(first)]  # In the order of the file.
+    part = sessions["session"] % num_parts
+    _save(work / f"sessions-{index:05d}", sessions, part, num_parts)
+    report = _report(rows)
+    report.last_time = int(kept["time"].max(initial=0))
+    report.queries, report.sources = queries, sources
+    return report
+
+
+def load_part(work: Path, name: str, part: int) -> tuple[np.ndarray, np.ndarray]:
+    """One part's rows of all pieces, in the order of the file.
+
+    Returns:
+        [rows] of REC, SEARCH or SESSION, and [rows] the piece of each.
+    """
+    parts = []
+    for path in sorted(work.glob(f"{name}-?????.npy")):
+        offsets = np.load(path.with_suffix(".offsets.npy"))
+        rows = np.load(path, mmap_mode="r")
+        parts.append(np.array(rows[offsets[part] : offsets[part + 1]]))
+    piece = np.repeat(np.arange(len(parts)), [len(rows) for rows in parts])
+    return np.concatenate(parts), piece
+
+
+def _save(path: Path, rows: np.ndarray, part: np.ndarray, num_parts: int) -> None:
+    offsets = np.zeros(num_parts + 1, np.int64)
+    np.cumsum(np.bincount(part, minlength=num_parts), out=offsets[1:])
+    np.save(path.with_suffix(".npy"), rows[np.argsort(part, kind="stable")])
+    np.save(path.with_suffix(".offsets.npy"), offsets)
+
+
+def _catalogue_index(rows: Rows, item: np.ndarray, work: Path) -> np.ndarray:
+    """[rows] place of each item in the sorted ids of item_features.csv."""
+    catalogue = np.load(work / "catalogue.npy", mmap_mode="r")
+    index, is_known = find_sorted(catalogue, item)
+    rows.require(is_known, "unknown item")
+    return index
+
+
+def _report(rows):
+    return Report(
+        num_lines=rows.num_lines,
+        num_rows=rows.num_rows,
+        bad=rows.bad_rows(),
+    )

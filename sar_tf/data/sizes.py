@@ -1,0 +1,53 @@
+"""The sizes that a model takes from a dataset."""
+
+from sar_tf.data.dataset import SequenceDataset
+from sar_tf.data.dataset_info import DatasetError
+from sar_tf.spec import DataSpec
+
+
+def data_spec(
+    dataset: SequenceDataset,
+    *,
+    max_rec_history: int,
+    max_search_history: int,
+    max_query_words: int,
+    max_clicked_items: int,
+) -> DataSpec:
+    """The `DataSpec` of a dataset whose batches have these widths.
+
+    Raises:
+        DatasetError: The dataset has a feature that models cannot take.
+    """
+    info = dataset.info
+    features = _categorical_features(dataset)
+    has_caption = "caption" in info.features.get("item", {})
+    return DataSpec(
+        num_users=info.num_users,
+        num_items=info.num_items,
+        num_words=info.num_words,
+        num_queries=info.num_queries,
+        num_search_sources=info.num_search_sources,
+        max_rec_history=max_rec_history,
+        max_search_history=max_search_history,
+        max_query_words=max_query_words,
+        max_clicked_items=max_clicked_items,
+        user_features=features.get("user", {}),
+        item_features=features.get("item", {}),
+        caption_length=max_query_words if has_caption else 0,
+    )
+
+
+def _categorical_features(dataset: SequenceDataset) -> dict[str, dict[str, int]]:
+    """{owner: {feature: its highest id}}; all others must be an item's caption."""
+    categorical: dict[str, dict[str, int]] = {}
+    for owner, features in dataset.info.features.items():
+        categorical[owner] = {}
+        for name, feature in features.items():
+            if feature["kind"] == "categorical":
+                categorical[owner][name] = feature["num"]
+            elif (owner, name) != ("item", "caption"):
+                raise DatasetError(
+                    f"{dataset.dataset_dir}: models take one feature made of words, "
+                    f"an item's caption, but {owner} has {name!r}"
+                )
+    return categorical

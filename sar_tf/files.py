@@ -1,0 +1,134 @@
+"""Files and folders that appear only when they are complete. Needs no TensorFlow."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+_PREFIX = ".partial-"
+ADVICE = (
+    "free some disk space or make the folder writable, then start again; files that "
+    "were complete before are unchanged, and --resume continues a run"
+)
+
+
+class WriteError(OSError):
+    """A file cannot be written; names the file, the reason and what to do."""
+
+
+def partial_path(path: str | os.PathLike) -> Path:
+    """The hidden path beside `path` to which its content is written first."""
+    path = Path(path)
+    return path.with_name(f"{_PREFIX}{path.name}")
+
+
+def remove_partial(folder: str | os.PathLike) -> None:
+    """Removes the unfinished files that a killed process left in a folder."""
+    for path in Path(folder).glob(f"{_PREFIX}*"):
+        path.unlink()
+
+
+@contextlib.contextmanager
+def whole_file(
+    path: str | os.PathLike, previous: str | os.PathLike | None = None
+) -> Iterator[Path]:
+    """Gives the name of a file beside `path` to write, then renames it to `path`.
+
+    After any error `path` is as it was before, and the file beside it is removed. A
+    killed process leaves the file beside it; see `remove_partial`.
+
+    Args:
+        path: The file to make or replace.
+        previous: New name of the old file at `path`; None deletes it. A process that
+            is killed between the two renamings leaves `previous` and no `path`.
+
+    Raises:
+        WriteError: The disk is full, or the folder is missing or not writable.
+    """
+    path = Path(path)
+    beside = partial_path(path)
+    try:
+        yield beside
+        _sync(beside)
+        if previous is not None and path.exists():
+            path.replace(previous)
+        beside.replace(path)
+    except OSError as error:
+        # The text of an HDF5 error has many lines; its number gives a short text.
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise WriteError(f"{path} cannot be written: {reason}; {ADVICE}") from error
+    finally:
+        # On a failing disk this fails too; the first error says more.
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_folder(path: str | os.PathLike, replace: bool = False) -> Iterator[Path]:
+    """Gives an empty folder beside `path` to fill, then renames it to `path`.
+
+    After any error `path` is as it was before, and the folder beside it is removed. If
+    the process is killed, the next call for the same `path` removes that folder.
+
+    Args:
+        path: The folder to make; missing parents are made.
+        replace: Whether to replace a folder that holds files; if false, such a folder
+            is an OSError.
+
+    Raises:
+        WriteError: Another process is writing the same folder.
+    """
+    path = Path(path)
+    beside = partial_path(path)
+    beside.mkdir(parents=True, exist_ok=True)
+    with _locked(beside, path):
+        _clear(beside)
+        try:
+            yield beside
+            for entry in (*beside.rglob("*"), beside):
+                _sync(entry)
+            if replace and path.exists():
+                shutil.rmtree(path)
+            beside.rename(path)
+        except BaseException:
+            shutil.rmtree(beside)
+            raise
+        _sync(path.parent)
+
+
+@contextlib.contextmanager
+def _locked(beside: Path, path: Path) -> Iterator[None]:
+    """Holds a lock on a folder; the system releases it when the process ends."""
+    import fcntl  # Not on every system; reading a dataset must work without it.
+
+    descriptor = os.open(beside, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The other process may have renamed the folder between the two calls.
+            locked = os.path.samestat(os.fstat(descriptor), beside.stat())
+        except (BlockingIOError, FileNotFoundError):
+            locked = False
+        if not locked:
+            raise WriteError(f"another process is writing {path}; wait for it to end")
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _clear(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def _sync(path: Path) -> None:
+    """Waits until a file or folder is on the disk, so that the rename comes last."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,213 @@
+"""SASRec's block: causal self-attention and a feed-forward network."""
+
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from sar_tf.layers.dropout import Dropout
+from sar_tf.layers.masking import MASKED_LOGIT, key_mask_bias, softmax
+from sar_tf.layers.recency import newest
+
+
+@keras.saving.register_keras_serializable("sar_tf")
+class CausalAttention(layers.Layer):
+    """Multi-head attention in which a query sees its own slot and earlier ones.
+
+    `softmax(Q K^T / sqrt(D / h)) V` for each of the h heads, concatenated; there is
+    no output projection. A query that sees no behavior gets the zero vector.
+
+    Args:
+        num_heads: number of heads h, a divisor of the width D.
+        dropout: rate on the attention weights.
+
+    Call arguments:
+        queries: `(B, Nq, D)`, queries of the last Nq slots. With Nq = 1 the query
+            sees all keys.
+        keys: `(B, N, D)`, also the values.
+        key_mask: bool `(B, N)`, true where a slot holds a behavior.
+
+    Returns:
+        `(B, Nq, D)`.
+
+    Reference:
+        [Kang and McAuley, 2018](https://arxiv.org/abs/1808.09781)
+    """
+
+    def __init__(self, num_heads: int = 1, dropout: float = 0.0, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.dropout_rate = dropout
+        self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
+
+    def build(self, queries_shape, keys_shape=None, key_mask_shape=None):
+        width = queries_shape[-1]
+        if width % self.num_heads:
+            raise ValueError(
+                f"{self.name}: num_heads={self.num_heads} does not divide "
+                f"the width {width}"
+            )
+        self.query_dense = self._dense(width, "query")
+        self.key_dense = self._dense(width, "key")
+        self.value_dense = self._dense(width, "value")
+
+    def _dense(self, width, name):
+        dense = layers.Dense(
+            width,
+            kernel_initializer="glorot_normal",
+            name=name,
+            dtype=self.dtype_policy,
+        )
+        dense.build((None, width))
+        return dense
+
+    def call(
+        self, queries: Any, keys: Any, key_mask: Any, training: bool | None = None
+    ) -> Any:
+        q = self._split_heads(self.query_dense(queries))
+        k = self._split_heads(self.key_dense(keys))
+        v = self.value_dense(keys)
+        # Empty slots have zero values: a query that sees only them gets zeros.
+        v = self._split_heads(v * ops.expand_dims(ops.cast(key_mask, v.dtype), -1))
+        logits = ops.matmul(q, ops.swapaxes(k, -1, -2)) * q.shape[-1] ** -0.5
+        logits = ops.cast(logits, "float32") + key_mask_bias(key_mask)
+        logits = logits + _future_bias(ops.shape(logits)[-2], ops.shape(logits)[-1])
+        weights = self.dropout(ops.cast(softmax(logits), v.dtype), training=training)
+        context = ops.transpose(ops.matmul(weights, v), (0, 2, 1, 3))
+        return ops.reshape(context, ops.shape(queries))
+
+    def _split_heads(self, x):
+        """`(B, N, D) -> (B, h, N, D / h)`."""
+        batch, slots, width = ops.shape(x)
+        x = ops.reshape(x, (batch, slots, self.num_heads, width // self.num_heads))
+        return ops.transpose(x, (0, 2, 1, 3))
+
+    def compute_output_shape(self, queries_shape, keys_shape=None, key_mask_shape=None):
+        return queries_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "dropout": self.dropout_rate,
+        }
+
+
+def _future_bias(num_queries, num_keys):
+    """Additive bias `(Nq, N)` that hides the keys after each of the last Nq slots.
+
+    It is lower than the bias of empty slots: a query that sees only empty slots puts
+    all its weight on them, and none on the future.
+    """
+    keys = ops.arange(num_keys)
+    queries = ops.arange(num_queries) + (num_keys - num_queries)
+    is_future = keys[None, :] > queries[:, None]
+    return ops.where(is_future, 2 * MASKED_LOGIT, 0.0)
+
+
+@keras.saving.register_keras_serializable("sar_tf")
+class CausalBlock(layers.Layer):
+    """Block of SASRec: causal attention, then a feed-forward network of width D.
+
+        Q = LN(X)
+        A = Attention(Q, X, X) + Q
+        Y = LN(A)
+        X' = (Y + Dropout(W_2 Dropout(ReLU(W_1 Y + b_1)) + b_2)) · mask
+
+    As in the authors' code, keys and values are not normalised, and the residual adds
+    the normalised queries.
+
+    Args:
+        num_heads: number of attention heads.
+        dropout: rate on attention weights and in the feed-forward network.
+        epsilon: epsilon of the layer normalization.
+
+    Call arguments:
+        x: `(B, N, D)`, oldest first.
+        mask: bool `(B, N)`, true where a slot holds a behavior.
+        newest_only: whether to compute only the newest behavior's vector, as the
+            last block of a model does.
+
+    Returns:
+        `(B, N, D)`, 0 in empty slots; with `newest_only`, `(B, D)`, 0 where a history
+        is empty.
+
+    Example:
+
+    >>> import numpy as np
+    >>> block = CausalBlock(num_heads=2)
+    >>> x, mask = np.ones((4, 6, 8), "float32"), np.ones((4, 6), bool)
+    >>> tuple(block(x, mask).shape)
+    (4, 6, 8)
+    >>> tuple(block(x, mask, newest_only=True).shape)
+    (4, 8)
+
+    Reference:
+        [Kang and McAuley, 2018](https://arxiv.org/abs/1808.09781)
+    """
+
+    def __init__(
+        self,
+        num_heads: int = 1,
+        dropout: float = 0.0,
+        epsilon: float = 1e-8,
+        **kwargs,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.dropout_rate = dropout
+        self.epsilon = epsilon
+        self.attention = CausalAttention(
+            num_heads, dropout, name="attention", dtype=self.dtype_policy
+        )
+        self.query_norm = self._norm("query_norm")
+        self.feed_forward_norm = self._norm("feed_forward_norm")
+        self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
+
+    def _norm(self, name):
+        return layers.LayerNormalization(
+            epsilon=self.epsilon, name=name, dtype=self.dtype_policy
+        )
+
+    def build(self, x_shape, mask_shape=None):
+        width = x_shape[-1]
+        self.query_norm.build(x_shape)
+        self.attention.build(x_shape, x_shape)
+        self.feed_forward_norm.build(x_shape)
+        self.feed_forward_in = self._dense(width, "relu", "feed_forward_in")
+        self.feed_forward_out = self._dense(width, None, "feed_forward_out")
+
+    def _dense(self, width, activation, name):
+        dense = layers.Dense(
+            width,
+            activation,
+            kernel_initializer="glorot_normal",
+            name=name,
+            dtype=self.dtype_policy,
+        )
+        dense.build((None, width))
+        return dense
+
+    def call(
+        self, x: Any, mask: Any, newest_only: bool = False, training: bool | None = None
+    ) -> Any:
+        last = newest(x, mask)[:, None] if newest_only else x
+        queries = self.query_norm(last)
+        x = self.attention(queries, x, mask, training=training) + queries
+        x = self.feed_forward_norm(x)
+        hidden = self.dropout(self.feed_forward_in(x), training=training)
+        x = x + self.dropout(self.feed_forward_out(hidden), training=training)
+        if newest_only:
+            x, mask = x[:, 0], ops.any(mask, axis=1)
+        return x * ops.expand_dims(ops.cast(mask, x.dtype), -1)
+
+    def compute_output_shape(self, x_shape, mask_shape=None, newest_only=False):
+        return (x_shape[0], x_shape[2]) if newest_only else x_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "dropout": self.dropout_rate,
+            "epsilon": self.epsilon,
+        }

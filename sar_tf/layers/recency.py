@@ -1,0 +1,90 @@
+"""Recency: slots of a history counted from its newest behavior."""
+
+from typing import Any
+
+import keras
+from keras import KerasTensor, layers, ops
+
+from sar_tf.layers.embeddings import Embedding
+
+
+def distance_to_newest(mask: KerasTensor) -> KerasTensor:
+    """Number of behaviors after each slot.
+
+    It does not depend on the padding before or after a history.
+
+    Args:
+        mask: bool `(B, N)`, true where a slot holds a behavior, oldest first.
+
+    Returns:
+        int32 `(B, N)`: 0 at the newest behavior.
+    """
+    count = ops.cumsum(ops.cast(mask, "int32"), axis=1)
+    return count[:, -1:] - count
+
+
+def newest(x: KerasTensor, mask: KerasTensor) -> KerasTensor:
+    """The vector of the newest behavior of each history.
+
+    Args:
+        x: `(B, N, D)`.
+        mask: bool `(B, N)`.
+
+    Returns:
+        `(B, D)`; 0 where a history is empty.
+    """
+    is_newest = ops.logical_and(mask, distance_to_newest(mask) == 0)
+    return ops.einsum("bn,bnd->bd", ops.cast(is_newest, x.dtype), x)
+
+
+@keras.saving.register_keras_serializable("sar_tf")
+class RecencyEmbedding(layers.Layer):
+    """Learned embedding of the number of behaviors after a slot.
+
+    The last slot of a left-padded row of `length` slots and the newest slot of a
+    right-padded row get the same vector. Behaviors that lie further back than
+    `length` slots share the last vector.
+
+    Args:
+        length: number of embeddings, the length of the longest history.
+        units: width D.
+
+    Call arguments:
+        mask: bool `(B, N)`, true where a slot holds a behavior, oldest first.
+
+    Returns:
+        `(B, N, D)`. Empty slots get a vector too: mask it out.
+
+    Example:
+
+    >>> import numpy as np
+    >>> positions = RecencyEmbedding(length=30, units=8)
+    >>> mask = np.array([[True, True, False], [True, False, False]])
+    >>> tuple(positions(mask).shape)
+    (2, 3, 8)
+    """
+
+    def __init__(self, length: int, units: int, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.length = length
+        self.units = units
+        self.embedding = Embedding(
+            length,
+            units,
+            embeddings_initializer="glorot_normal",
+            name="embedding",
+            dtype=self.dtype_policy,
+        )
+
+    def build(self, mask_shape):
+        self.embedding.build(mask_shape)
+
+    def call(self, mask: Any) -> Any:
+        distance = distance_to_newest(mask)
+        return self.embedding(ops.minimum(distance, self.length - 1))
+
+    def compute_output_shape(self, mask_shape):
+        return (*mask_shape, self.units)
+
+    def get_config(self):
+        return {**super().get_config(), "length": self.length, "units": self.units}

@@ -1,0 +1,45 @@
+"""The encoder of items that single-task models share."""
+
+from typing import Literal
+
+from sar_tf.layers.embeddings import FeatureEncoder, QueryEncoder
+from sar_tf.models.base import Model
+
+ItemEncoder = Literal["features", "id"]
+
+
+def add_item_encoder(
+    model: Model, kind: ItemEncoder, embedding_dim: int, units: int
+) -> None:
+    """Gives a model an encoder of items, for which item 0 is the zero vector.
+
+    Captions are encoded by the model's `query_encoder`; a model that has none, as it
+    reads no queries, gets one for the captions alone.
+
+    Args:
+        model: The model, after its `super().__init__` and its query encoder.
+        kind: "features" encodes an item's id, features and caption by a dense layer,
+            "id" looks up a vector of its own for each item.
+        embedding_dim: Width of the embeddings of the id, of each feature and of words,
+            where there is a dense layer.
+        units: Width D of the result.
+    """
+    spec = model.spec
+    if kind == "id":
+        model.item_encoder = FeatureEncoder(
+            spec.num_items, {}, units, units=None, mask_zero=True, name="item_encoder"
+        )
+        return
+    if spec.caption_length and model.query_encoder is None:
+        model.query_encoder = QueryEncoder(
+            spec.num_words, embedding_dim, units, name="caption_encoder"
+        )
+    model.item_encoder = FeatureEncoder(
+        spec.num_items,
+        spec.item_features,
+        embedding_dim,
+        units,
+        caption_length=spec.caption_length,
+        mask_zero=True,
+        name="item_encoder",
+    )

@@ -1,0 +1,168 @@
+"""What holds for every model, whatever it computes."""
+
+import functools
+import itertools
+
+import keras
+import numpy as np
+import pytest
+from batches import SPEC, batch, feature_tables, random_histories
+from gradients import gradients
+from keras import ops
+from layer_weights import numpy, randomize
+
+from sar_tf import models
+from sar_tf.spec import INPUTS
+
+# Small sizes, and no randomness.
+OPTIONS = {
+    "din": {
+        "embedding_dim": 4,
+        "hidden_dim": 6,
+        "attention_units": (5,),
+        "prediction_units": (8, 4),
+    },
+    "qem": {"embedding_dim": 4, "hidden_dim": 6},
+    "sasrec": {"embedding_dim": 4, "hidden_dim": 6, "num_heads": 2, "dropout": 0.0},
+    "sesrec": {
+        "item_dims": (4, 2),
+        "user_dims": (3,),
+        "query_dim": 3,
+        "word_dim": 2,
+        "num_heads": 2,
+        "dropout": 0.0,
+        "prediction_units": (6, 3),
+    },
+    "unisar": {
+        "embedding_dim": 4,
+        "hidden_dim": 6,
+        "num_heads": 2,
+        "expert_units": 5,
+        "tower_units": (4,),
+        "prediction_units": (4,),
+        "dropout": 0.0,
+    },
+}
+# (recommendations, searches) of each history; SPEC holds at most (4, 3).
+SIZES = [(4, 3), (2, 1), (0, 3), (1, 2), (4, 0), (0, 0)]
+CASES = [
+    pytest.param(name, task, id=f"{name}-{task}")
+    for name in models.names()
+    for task in models.get(name).tasks
+]
+
+
+@functools.cache
+def small_model(name, **options):
+    """A model with random weights, of a size that keeps its scores apart."""
+    model = models.get(name)(SPEC, feature_tables(SPEC), **OPTIONS[name], **options)
+    return randomize(model, scale=0.6)
+
+
+def inputs_of(sizes=SIZES, **options):
+    return batch(SPEC, random_histories(SPEC, sizes), **options)
+
+
+def scores_of(model, task, inputs):
+    return numpy(model.score(task, inputs))
+
+
+def with_task(inputs, task, **arrays):
+    return {**inputs, task: {**inputs[task], **arrays}}
+
+
+def test_every_model_is_tested():
+    assert sorted(OPTIONS) == models.names()
+
+
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_permuted_candidates_have_permuted_scores(name, task):
+    model, inputs = small_model(name), inputs_of(num_candidates=5)
+    order = [3, 0, 4, 2, 1]
+    permuted = inputs[task]["candidates"][:, order]
+    expected = scores_of(model, task, inputs)
+    result = scores_of(model, task, with_task(inputs, task, candidates=permuted))
+    np.testing.assert_allclose(result, expected[:, order], atol=1e-6)
+    assert np.ptp(expected, axis=1).max() > 1e-3
+
+
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_a_score_does_not_depend_on_other_candidates(name, task):
+    """Many candidates, so that a model that scores some at a time does so."""
+    model, inputs = small_model(name), inputs_of(num_candidates=45)
+    expected = scores_of(model, task, inputs)
+    for column in (0, 20, 44):
+        alone = inputs[task]["candidates"][:, column : column + 1]
+        result = scores_of(model, task, with_task(inputs, task, candidates=alone))
+        np.testing.assert_allclose(result, expected[:, column : column + 1], atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_the_content_of_empty_slots_does_not_matter(name, task):
+    model, inputs = small_model(name), inputs_of()
+    history = dict(inputs["history"])
+    for mask, owned in (
+        (history["rec_items"] > 0, ["rec_positions"]),
+        (
+            history["search_mask"],
+            ["search_positions", "search_queries", "search_words", "search_sources"],
+        ),
+    ):
+        for array in owned:
+            x = history[array]
+            kept = mask.reshape(*mask.shape, *[1] * (x.ndim - 2))
+            history[array] = np.where(kept, x, 1).astype(x.dtype)
+    result = scores_of(model, task, {**inputs, "history": history})
+    np.testing.assert_allclose(result, scores_of(model, task, inputs), atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_padding_changes_nothing(name, task):
+    """Full width, and as few slots as each group of histories needs."""
+    model = small_model(name)
+    groups = [(1, 4, 3), (1, 2, 1), (2, 1, 3), (1, 4, 1), (1, 1, 1)]
+    expected = scores_of(model, task, inputs_of())
+    result = scores_of(model, task, inputs_of(groups=groups))
+    np.testing.assert_allclose(result, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_empty_histories_have_finite_scores_and_gradients(name, task):
+    model, inputs = small_model(name), inputs_of([(0, 0)] * 3)
+    assert np.all(np.isfinite(scores_of(model, task, inputs)))
+    result = gradients(
+        lambda: sum(ops.sum(x) for x in model.losses_of(task, inputs).values()),
+        model.trainable_variables,
+    )
+    assert all(np.all(np.isfinite(gradient)) for gradient in result)
+
+
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_bfloat16_agrees_to_two_digits(name, task):
+    inputs = inputs_of()
+    expected = scores_of(small_model(name), task, inputs)
+    half = small_model(name, dtype="mixed_bfloat16")
+    assert all(v.dtype == "float32" for v in half.trainable_variables)
+    result = scores_of(half, task, inputs)
+    np.testing.assert_allclose(result, expected, atol=0.02)
+
+
+@pytest.mark.parametrize("name", ["din", "qem", "sasrec"])
+def test_one_batch_can_be_learned_by_heart(name):
+    """UniSAR and SESRec have tests of learning of their own."""
+    keras.utils.set_random_seed(1)
+    model = models.get(name)(SPEC, feature_tables(SPEC), **OPTIONS[name])
+    (task,) = model.tasks
+    items = np.random.default_rng(0).permutation(SPEC.num_items) + 1
+    inputs = inputs_of([(4, 3), (2, 1), (3, 3), (1, 2)])
+    inputs = with_task(
+        inputs, task, candidates=items[:12].reshape(4, 3).astype("int32")
+    )
+    history = {
+        n: x for n, x in inputs["history"].items() if INPUTS[n].part == "history"
+    }
+    inputs = {"history": history, task: inputs[task]}
+    model.compile(keras.optimizers.Adam(0.05))
+    batches = ((inputs,) for _ in itertools.count())
+    model.fit(batches, steps_per_epoch=60, verbose=0)
+    assert float(model.losses_of(task, inputs)["click_loss"]) < 0.05

@@ -1,0 +1,104 @@
+import pandas as pd
+import pytest
+from handmade_kuaisar import build, contents, handmade
+
+from pipelines.common import job
+from pipelines.kuaisar.__main__ import main
+
+BAD_ROWS = {
+    "bad number in item_id": ("rec_inter", "7,x,0.0,1685577600000.0,1"),
+    "bad number in user_id": ("rec_inter", ",1001,0.0,1685577600000.0,1"),
+    "bad number in click": ("rec_inter", "7,1001,0.0,1685577600000.0,2"),
+    "bad number in timestamp": ("rec_inter", "7,1001,0.0,soon,1"),
+    "negative time in timestamp": ("rec_inter", "7,1001,0.0,-5.0,1"),
+    "unknown item": ("rec_inter", "7,5,0.0,1685577600000.0,1"),
+    "wrong number of fields": ("rec_inter", "7,1001,0.0,1685577600000.0"),
+    "bad list in keyword": ("src_inter", '7,80,1685577600000,"[1, 2",HISTORY,1001,1,P'),
+    "unclosed quote": ("src_inter", '7,81,1685577600000,"[1, 2],HISTORY,1001,1,P'),
+    "bad number in click_cnt": (
+        "src_inter",
+        "7,82,1685577600000,[1],HISTORY,1001,-1,P",
+    ),
+    "session id of another user": (
+        "src_inter",
+        "8,50,1685577600000,[1],HISTORY,1001,1,PHOTO",
+    ),
+    "item described twice": ("item_features", "1001,[],1,1,1"),
+    "bad list in caption": ("item_features", '5000,"__import__(1)",1,1,1'),
+    "bad number in first_level_category_id": ("item_features", "5000,[],1,1.5,1"),
+    "user described twice": ("user_features", "7,1,1,1,1"),
+    "bad number in onehot_feat1": ("user_features", "6,1,1,x,1"),
+}
+
+
+def test_malformed_rows_are_listed_by_reason_and_change_nothing(dataset_dir, tmp_path):
+    input_dir = handmade().write(tmp_path / "logs")
+    expected = set()
+    for reason, (name, row) in BAD_ROWS.items():
+        with open(input_dir / f"{name}.csv", "a") as file:
+            file.write(f"{row}\r\n")
+        with open(input_dir / f"{name}.csv", "rb") as file:
+            expected.add((f"{name}.csv", sum(1 for _ in file), reason))
+    dirty = build(input_dir, tmp_path, max_bad_fraction=0.5, command="the command")
+
+    rejects = pd.read_csv(dirty / "rejects.csv")
+    rows = zip(rejects["source"], rejects["line"], rejects["reason"], strict=True)
+    assert set(rows) == expected
+    assert rejects["text"].tolist().count("7,x,0.0,1685577600000.0,1") == 1
+    files = contents(dirty)
+    del files["rejects.csv"]
+    assert files == contents(dataset_dir)
+
+
+def test_too_many_malformed_rows_fail_the_job(tmp_path):
+    logs = handmade()
+    for _ in range(6):
+        logs.rec.append(logs.rec[0] | {"timestamp": -1})
+    with pytest.raises(
+        job.UserError, match=r"rec_inter.csv: 6 of 56\d .*negative time"
+    ):
+        build(logs, tmp_path)
+    assert not (tmp_path / "dataset").exists()
+    assert len(pd.read_csv(tmp_path / "dataset.rejects.csv")) == 6
+
+
+def test_table_of_malformed_rows_alone_says_so(tmp_path):
+    logs = handmade()
+    for row in logs.items:
+        row["caption"] = "none"
+    with pytest.raises(job.UserError, match="holds no well-formed row"):
+        build(logs, tmp_path, max_bad_fraction=1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("rec_inter.csv", "click"),
+        ("src_inter.csv", "keyword"),
+        ("item_features.csv", "caption"),
+        ("user_features.csv", "onehot_feat2"),
+    ],
+)
+def test_missing_file_or_column_is_one_line_that_names_it(name, column, tmp_path):
+    input_dir = handmade().write(tmp_path / "logs")
+    path = input_dir / name
+    argv = [f"--input_dir={input_dir}", f"--output_dir={tmp_path / 'out'}"]
+    header, rest = path.read_text().split("\n", 1)
+    path.write_text(header.replace(column, "other") + "\n" + rest)
+    with pytest.raises(SystemExit, match=rf"{name} has no column '{column}'"):
+        main(argv)
+    path.write_text(header)
+    with pytest.raises(SystemExit, match=rf"{name} holds no rows"):
+        main(argv)
+    path.unlink()
+    with pytest.raises(SystemExit, match=rf"{name}: no such file"):
+        main(argv)
+    assert not (tmp_path / "out").exists()
+
+
+def test_log_without_a_user_to_keep_says_so(tmp_path):
+    logs = handmade()
+    logs.search = [logs.search[0]]
+    logs.rec = [row for row in logs.rec if row["user_id"] != 901]
+    with pytest.raises(job.UserError, match="no user is left"):
+        build(logs, tmp_path)
