@@ -9,7 +9,7 @@ from layer_weights import numpy
 
 from sar_tf.interop import unisar, weights
 from sar_tf.models import UniSAR
-from sar_tf.models.trained import mean_of_terms
+from sar_tf.models.reduction import mean_of_terms
 
 OPTIONS = {
     "embedding_dim": 4,

@@ -6,7 +6,8 @@ from typing import Any
 from keras import ops
 
 from sar_tf.models import groups
-from sar_tf.models.trained import MAIN_LOSS, TrainedModel, mean_of_terms
+from sar_tf.models.reduction import mean_of_terms
+from sar_tf.models.trained import MAIN_LOSS, TrainedModel
 from sar_tf.spec import DataSpec, inputs_of, reads_history
 
 

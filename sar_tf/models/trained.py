@@ -10,6 +10,7 @@ from keras import ops
 from sar_tf.layers import replicas
 from sar_tf.layers.embeddings import FeatureEncoder
 from sar_tf.metrics.ranking import RankingMetrics
+from sar_tf.models.reduction import mean_of_terms
 from sar_tf.settings import Setting, argument_texts, keyword_settings
 from sar_tf.spec import DataSpec, check_needs, empty_batch
 
@@ -291,19 +292,3 @@ def _whole_batch(x, options):
     if not isinstance(x, dict):
         return x, options
     return (batch for batch in [(x,)]), {**options, "steps": 1}
-
-
-def mean_of_terms(terms):
-    """Sum of the weighted means of a loss's terms, and the sum of all weights.
-
-    With several replicas a mean is over the rows of all, and the result is this
-    replica's part of it: see `sar_tf.layers.replicas`.
-    """
-    loss, total_weight = 0.0, 0.0
-    for values, weights in terms:
-        values = ops.cast(values, "float32")
-        weights = ops.cast(weights, "float32")
-        weight = replicas.active().sum(ops.sum(weights))
-        loss += ops.sum(values * weights) / ops.maximum(weight, 1.0)
-        total_weight += weight
-    return loss, total_weight

@@ -115,7 +115,7 @@ def run(repository, run_dir, mode):
     """Runs experiments/run.py on a run folder; returns what it prints."""
     command = ["experiments/run.py", f"--mode={mode}", f"--run_dir={run_dir}"]
     done = subprocess.run(
-        [sys.executable, *command, "--verbose=0"],
+        [sys.executable, *command, "--verbose=none"],
         cwd=repository,
         env={**os.environ, "PYTHONPATH": str(repository)},
         capture_output=True,
@@ -136,7 +136,8 @@ def test_from_checkpoint_to_evaluation_and_export(
     metrics = json.loads((run_dir / "metrics.json").read_text())
     for split in ("validation", "test"):
         assert 0 <= metrics[split]["rec"]["NDCG@5"] <= 1
-    assert "exported epoch 0" in run(repository, run_dir, "export")
+    assert metrics["epoch"] == 0
+    assert f"SavedModel: {run_dir}/saved_model/1" in run(repository, run_dir, "export")
     fixture = Fixture.load(shared_dir / "golden" / f"{name}.npz")
     model, _ = build_model(fixture)
     assert_same_scores(model, dataset, run_dir)
@@ -172,8 +173,9 @@ def test_ids_alone(shared_dir, tmp_path, capsys):
     make_dataset(tmp_path / "dataset", "sesrec_ids")
     import_checkpoint.main(flags(shared_dir, tmp_path, "sesrec_ids"))
     assert "sesrec: " in capsys.readouterr().out
-    kept = (tmp_path / "run" / "flags.txt").read_text().splitlines()
-    assert {"--model=sesrec", "--max_search_history=6", "--num_heads=4"} <= set(kept)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["model"], config["max_search_history"]) == ("sesrec", 6)
+    assert config["hyperparameters"]["num_heads"] == 4
     assert (tmp_path / "run" / "checkpoints" / "best.weights.h5").is_file()
 
 
