@@ -15,7 +15,7 @@ def test_an_unknown_model_is_named():
 
 
 def test_a_model_that_lives_elsewhere():
-    from tiny_model import Tiny
+    from support.tiny_model import Tiny
 
     assert models.get("tiny_model:Tiny") is Tiny
     assert Tiny.registered_name is None

@@ -1,7 +1,7 @@
-import builders
 import numpy as np
 import pytest
 from pipelines.negatives import NUM_CANDIDATES
+from support import builders
 
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.training import baselines
