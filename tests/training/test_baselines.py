@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from pipelines.negatives import NUM_CANDIDATES
+from pipelines.common.negatives import NUM_CANDIDATES
 from support import builders
 
 from sar_tf.data.dataset import SequenceDataset
