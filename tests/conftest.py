@@ -25,6 +25,12 @@ def repository():
 
 
 @pytest.fixture(scope="session")
+def golden_dir():
+    """Fixtures of the official code: weights, inputs and outputs, all random."""
+    return REPOSITORY / "tests" / "golden"
+
+
+@pytest.fixture(scope="session")
 def shared_dir():
     """Papers, real data and golden fixtures beside the checkout; else skips."""
     path = REPOSITORY.parent / "shared"

@@ -4,8 +4,8 @@ import sys
 
 import numpy as np
 import pytest
-from batches import SPEC, batch, feature_tables, random_histories
-from builders import random_records, write_dataset
+from support.batches import SPEC, batch, feature_tables, random_histories
+from support.builders import random_records, write_dataset
 
 from sar_tf import models
 from sar_tf.data.dataset import SequenceDataset

@@ -1,6 +1,6 @@
 import pytest
-from builders import random_records, write_dataset
-from rows import LIMITS, to_numpy
+from support.builders import random_records, write_dataset
+from support.rows import LIMITS, to_numpy
 
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.pipeline import BatchPipeline

@@ -5,7 +5,14 @@ import dataclasses
 
 import numpy as np
 import pytest
-from rows import groups_of, histories_of, lengths_of, read_epoch, rows_of, targets_of
+from support.rows import (
+    groups_of,
+    histories_of,
+    lengths_of,
+    read_epoch,
+    rows_of,
+    targets_of,
+)
 
 from sar_tf.data.schema import TASKS
 from sar_tf.spec import INPUTS

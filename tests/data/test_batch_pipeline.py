@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
-from builders import make_record, rec, search, write_dataset
-from rows import check_row, read_epoch, rows_of, targets_of, to_numpy
+from support.builders import make_record, rec, search, write_dataset
+from support.rows import check_row, read_epoch, rows_of, targets_of, to_numpy
 
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.dataset_info import DatasetError

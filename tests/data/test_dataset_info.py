@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from builders import make_record, rec, write_dataset
+from support.builders import make_record, rec, write_dataset
 
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.dataset_info import DatasetError, DatasetInfo

@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 import tensorflow as tf
-from builders import random_records, write_dataset
+from support.builders import random_records, write_dataset
 
 from sar_tf.data import records
 from sar_tf.data.dataset import SequenceDataset

@@ -6,8 +6,8 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
-from builders import random_records, write_dataset
-from rows import histories_of, to_numpy
+from support.builders import random_records, write_dataset
+from support.rows import histories_of, to_numpy
 
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.pipeline import BatchPipeline

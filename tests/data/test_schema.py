@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 import tensorflow as tf
-from builders import make_record, rec, search
+from support.builders import make_record, rec, search
 
 from sar_tf.data.schema import Ragged, encode_record, parse_records
 

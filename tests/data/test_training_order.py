@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 import tensorflow as tf
-from builders import make_record, rec, write_dataset
-from rows import read_epoch, targets_of, to_numpy
+from support.builders import make_record, rec, write_dataset
+from support.rows import read_epoch, targets_of, to_numpy
 
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.pipeline import BatchPipeline

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from builders import expected_history, make_record, random_records, rec, search
+from support.builders import expected_history, make_record, random_records, rec, search
 
 from sar_tf.data.schema import encode_record, parse_records
 from sar_tf.data.windows import cut_windows, index_sequences

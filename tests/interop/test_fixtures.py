@@ -52,8 +52,8 @@ def test_weights_of_no_known_project():
         projects.of_weights({"encoder.weight": np.zeros(2)})
 
 
-def test_every_fault_is_listed(shared_dir):
-    fixture = Fixture.load(shared_dir / "golden" / "sesrec_features.npz")
+def test_every_fault_is_listed(golden_dir):
+    fixture = Fixture.load(golden_dir / "sesrec_features.npz")
     state = dict(fixture.state)
     removed = [key for key in state if key.endswith("dense_1.bias")]
     for key in removed:
@@ -69,8 +69,8 @@ def test_every_fault_is_listed(shared_dir):
     ]
 
 
-def test_an_input_that_is_missing_is_named(shared_dir):
-    fixture = Fixture.load(shared_dir / "golden" / "sesrec_ids.npz")
+def test_an_input_that_is_missing_is_named(golden_dir):
+    fixture = Fixture.load(golden_dir / "sesrec_ids.npz")
     del fixture.inputs["query_words"]
     with pytest.raises(InteropError, match="the fixture has no 'query_words'"):
         build_model(fixture)

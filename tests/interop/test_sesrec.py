@@ -9,8 +9,8 @@ from sar_tf.interop.fixtures import Fixture, build_model, compute_outputs
 
 
 @pytest.fixture(scope="module")
-def fixture(shared_dir):
-    return Fixture.load(shared_dir / "golden" / "sesrec_features.npz")
+def fixture(golden_dir):
+    return Fixture.load(golden_dir / "sesrec_features.npz")
 
 
 def test_sizes_from_shapes(fixture):

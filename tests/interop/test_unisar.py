@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from batches import SPEC
-from layer_weights import numpy
-from unisar_case import REFERENCE, assign_random, random_state, small_model
+from support.batches import SPEC
+from support.layer_weights import numpy
+from support.unisar_case import REFERENCE, assign_random, random_state, small_model
 
 from sar_tf.interop import unisar, weights
 from sar_tf.interop.fixtures import Fixture, build_model
@@ -17,9 +17,9 @@ LOSSES = {
 
 
 @pytest.fixture(scope="module", params=["ids", "features"])
-def golden(request, shared_dir):
+def golden(request, golden_dir):
     """What the official code gave, and the model with its weights and batch."""
-    fixture = Fixture.load(shared_dir / "golden" / f"unisar_{request.param}.npz")
+    fixture = Fixture.load(golden_dir / f"unisar_{request.param}.npz")
     return fixture.outputs, *build_model(fixture)
 
 

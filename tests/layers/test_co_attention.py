@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from layer_weights import numpy, randomize, round_trip
+from support.layer_weights import numpy, randomize, round_trip
 
 from sar_tf.layers.co_attention import CoAttention, masked_softmax
 

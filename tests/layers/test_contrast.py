@@ -1,10 +1,10 @@
 import keras
 import numpy as np
-import numpy_unisar
 import pytest
-from gradients import gradients
 from keras import ops
-from layer_weights import numpy, randomize, round_trip
+from support import numpy_unisar
+from support.gradients import gradients
+from support.layer_weights import numpy, randomize, round_trip
 
 from sar_tf.layers.contrast import QueryItemContrast, TransitionAlignment
 

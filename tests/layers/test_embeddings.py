@@ -1,9 +1,9 @@
 import keras
 import numpy as np
 import pytest
-from gradients import gradients
 from keras import ops
-from layer_weights import numpy, randomize, round_trip
+from support.gradients import gradients
+from support.layer_weights import numpy, randomize, round_trip
 
 from sar_tf.layers.embeddings import (
     FeatureEncoder,

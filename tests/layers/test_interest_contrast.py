@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from gradients import gradients
 from keras import Variable, ops
-from layer_weights import numpy
+from support.gradients import gradients
+from support.layer_weights import numpy
 
 from sar_tf.layers.interest_contrast import (
     SPLITS,

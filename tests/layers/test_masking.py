@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from keras import backend, ops
-from layer_weights import numpy
+from support.layer_weights import numpy
 
 from sar_tf.layers.masking import key_mask_bias, masked_mean, softmax
 

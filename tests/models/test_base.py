@@ -3,9 +3,9 @@ import math
 import keras
 import numpy as np
 import pytest
-from batches import SPEC, batch, feature_tables, random_histories, take_rows
-from layer_weights import numpy
-from tiny_model import Given, Tiny, give, given, tiny
+from support.batches import SPEC, batch, feature_tables, random_histories, take_rows
+from support.layer_weights import numpy
+from support.tiny_model import Given, Tiny, give, given, tiny
 
 from sar_tf.models import Model, SESRec, UniSAR
 

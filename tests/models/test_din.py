@@ -1,8 +1,8 @@
 import keras
 import numpy as np
 import pytest
-from batches import SPEC, batch, feature_tables, random_histories, take_rows
-from layer_weights import numpy, randomize
+from support.batches import SPEC, batch, feature_tables, random_histories, take_rows
+from support.layer_weights import numpy, randomize
 
 from sar_tf.models import DIN, get
 

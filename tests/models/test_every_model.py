@@ -6,10 +6,10 @@ import itertools
 import keras
 import numpy as np
 import pytest
-from batches import SPEC, batch, feature_tables, random_histories
-from gradients import gradients
 from keras import ops
-from layer_weights import numpy, randomize
+from support.batches import SPEC, batch, feature_tables, random_histories
+from support.gradients import gradients
+from support.layer_weights import numpy, randomize
 
 from sar_tf import models
 from sar_tf.spec import INPUTS

@@ -10,9 +10,9 @@ import pytest
 RUN = """
 import keras
 import numpy as np
-from batches import SPEC, batch, feature_tables, random_histories
-from tiny_model import tiny
-from unisar_case import OPTIONS, SIZES
+from support.batches import SPEC, batch, feature_tables, random_histories
+from support.tiny_model import tiny
+from support.unisar_case import OPTIONS, SIZES
 from sar_tf.models import SESRec, UniSAR
 
 assert keras.backend.backend() == "jax"

@@ -5,11 +5,11 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from batches import SPEC, batch, feature_tables, random_histories
-from builders import random_records, write_dataset
-from layer_weights import numpy
-from tiny_model import Given, Tiny, tiny
-from unisar_case import OPTIONS, SIZES
+from support.batches import SPEC, batch, feature_tables, random_histories
+from support.builders import random_records, write_dataset
+from support.layer_weights import numpy
+from support.tiny_model import Given, Tiny, tiny
+from support.unisar_case import OPTIONS, SIZES
 
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.pipeline import BatchPipeline

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-from batches import SPEC, batch, feature_tables, random_histories
-from layer_weights import numpy, randomize
+from support.batches import SPEC, batch, feature_tables, random_histories
+from support.layer_weights import numpy, randomize
 
 from sar_tf.models import QEM, get
 

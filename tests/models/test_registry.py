@@ -15,9 +15,9 @@ def test_an_unknown_model_is_named():
 
 
 def test_a_model_that_lives_elsewhere():
-    from tiny_model import Tiny
+    from support.tiny_model import Tiny
 
-    assert models.get("tiny_model:Tiny") is Tiny
+    assert models.get("support.tiny_model:Tiny") is Tiny
     assert Tiny.registered_name is None
 
 
@@ -25,8 +25,8 @@ def test_a_model_that_lives_elsewhere():
     ("name", "problem"),
     [
         ("no_such_module:Model", "the module no_such_module cannot be imported"),
-        ("tiny_model:Huge", "tiny_model has no model class 'Huge'"),
-        ("tiny_model:SPEC", "tiny_model has no model class 'SPEC'"),
+        ("support.tiny_model:Huge", "support.tiny_model has no model class 'Huge'"),
+        ("support.tiny_model:SPEC", "support.tiny_model has no model class 'SPEC'"),
         ("collections:Counter", "collections has no model class 'Counter'"),
         (":Model", "cannot be imported|has no module"),
     ],

@@ -8,10 +8,10 @@ import sys
 import keras
 import numpy as np
 import pytest
-from batches import SPEC, batch, feature_tables, random_histories
-from layer_weights import numpy
-from tiny_model import Tiny, tiny
-from unisar_case import OPTIONS, SIZES
+from support.batches import SPEC, batch, feature_tables, random_histories
+from support.layer_weights import numpy
+from support.tiny_model import Tiny, tiny
+from support.unisar_case import OPTIONS, SIZES
 
 from sar_tf.models import SESRec, UniSAR
 
@@ -27,9 +27,9 @@ LOAD = """
 import json, sys
 import keras
 import numpy as np
-from batches import SPEC, batch, random_histories
-import sar_tf.models, tiny_model
-from unisar_case import SIZES
+from support.batches import SPEC, batch, random_histories
+import sar_tf.models, support.tiny_model
+from support.unisar_case import SIZES
 
 path, dtype = sys.argv[1:]
 assert keras.config.dtype_policy().name == "float32"

@@ -3,9 +3,9 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from batches import SPEC, batch, feature_tables, random_histories
-from gradients import gradients
-from layer_weights import numpy, randomize
+from support.batches import SPEC, batch, feature_tables, random_histories
+from support.gradients import gradients
+from support.layer_weights import numpy, randomize
 
 from sar_tf.interop.pairs import slot_pairs
 from sar_tf.layers.interest_contrast import SPLITS

@@ -3,11 +3,11 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from batches import SPEC, batch, feature_tables, random_histories
-from gradients import gradients
-from layer_weights import numpy
-from numpy_unisar import NumpyUniSAR
-from unisar_case import (
+from support.batches import SPEC, batch, feature_tables, random_histories
+from support.gradients import gradients
+from support.layer_weights import numpy
+from support.numpy_unisar import NumpyUniSAR
+from support.unisar_case import (
     OPTIONS,
     PAPER,
     REFERENCE,

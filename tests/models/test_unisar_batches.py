@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from batches import SPEC, batch, histories_part, random_histories, take_rows
-from gradients import gradients
-from layer_weights import numpy
-from unisar_case import (
+from support.batches import SPEC, batch, histories_part, random_histories, take_rows
+from support.gradients import gradients
+from support.layer_weights import numpy
+from support.unisar_case import (
     PAPER,
     REFERENCE,
     SIZES,

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
-from builders import make_record, rec, search
+from support.builders import make_record, rec, search
 
 from pipelines.common import writer
 from pipelines.common.vocabulary import Vocabulary
@@ -127,7 +127,7 @@ def run(repository, run_dir, mode):
 
 @pytest.mark.parametrize("name", ["unisar_features", "sesrec_features"])
 def test_from_checkpoint_to_evaluation_and_export(
-    shared_dir, repository, tmp_path, name
+    shared_dir, golden_dir, repository, tmp_path, name
 ):
     dataset = make_dataset(tmp_path / "dataset", name)
     import_checkpoint.main(flags(shared_dir, tmp_path, name))
@@ -138,7 +138,7 @@ def test_from_checkpoint_to_evaluation_and_export(
         assert 0 <= metrics[split]["rec"]["NDCG@5"] <= 1
     assert metrics["epoch"] == 0
     assert f"SavedModel: {run_dir}/saved_model/1" in run(repository, run_dir, "export")
-    fixture = Fixture.load(shared_dir / "golden" / f"{name}.npz")
+    fixture = Fixture.load(golden_dir / f"{name}.npz")
     model, _ = build_model(fixture)
     assert_same_scores(model, dataset, run_dir)
 

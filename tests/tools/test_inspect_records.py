@@ -2,7 +2,7 @@ import subprocess
 import sys
 
 import pytest
-from builders import make_record, rec, search, write_dataset
+from support.builders import make_record, rec, search, write_dataset
 
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.dataset_info import DatasetError

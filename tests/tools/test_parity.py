@@ -16,8 +16,8 @@ def run(path):
     return 0
 
 
-def golden(shared_dir, name):
-    return shared_dir / "golden" / f"{name}.npz"
+def golden(golden_dir, name):
+    return golden_dir / f"{name}.npz"
 
 
 def changed(path, tmp_path, name, change):
@@ -31,8 +31,8 @@ def changed(path, tmp_path, name, change):
 
 
 @pytest.mark.parametrize("name", FIXTURES)
-def test_official_outputs_are_met(shared_dir, capsys, name):
-    path = golden(shared_dir, name)
+def test_official_outputs_are_met(golden_dir, capsys, name):
+    path = golden(golden_dir, name)
     assert run(path) == 0
     printed = capsys.readouterr().out
     with np.load(path) as archive:
@@ -46,8 +46,8 @@ def test_official_outputs_are_met(shared_dir, capsys, name):
     "weight",
     ["user_feat.user_gender_emb.weight", "interest_contrast.co_att.Wd"],
 )
-def test_a_wrong_weight_is_found(shared_dir, tmp_path, capsys, weight):
-    path = golden(shared_dir, "sesrec_features")
+def test_a_wrong_weight_is_found(golden_dir, tmp_path, capsys, weight):
+    path = golden(golden_dir, "sesrec_features")
     path = changed(path, tmp_path, f"state/{weight}", lambda array: -array)
     assert "differs from the official code" in run(path)
     assert "FAILS" in capsys.readouterr().out

@@ -1,8 +1,8 @@
-import builders
 import numpy as np
 import pytest
-from pipelines.negatives import NUM_CANDIDATES
+from support import builders
 
+from pipelines.common.negatives import NUM_CANDIDATES
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.training import baselines
 

@@ -1,5 +1,5 @@
-import builders
 import pytest
+from support import builders
 
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.pipeline import BatchPipeline

@@ -4,12 +4,12 @@ import functools
 import re
 
 import numpy as np
-from batches import SPEC, batch, feature_tables
-from layer_weights import numpy
 
 from sar_tf.interop import unisar, weights
 from sar_tf.models import UniSAR
 from sar_tf.models.reduction import mean_of_terms
+from support.batches import SPEC, batch, feature_tables
+from support.layer_weights import numpy
 
 OPTIONS = {
     "embedding_dim": 4,

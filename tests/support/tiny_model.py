@@ -2,12 +2,12 @@
 
 import keras
 import numpy as np
-from batches import SPEC, feature_tables
 
 from sar_tf.layers.embeddings import FeatureEncoder, QueryEncoder
 from sar_tf.layers.masking import masked_mean
 from sar_tf.models import DotProductModel, Model
 from sar_tf.settings import Size, Weight
+from support.batches import SPEC, feature_tables
 
 
 @keras.saving.register_keras_serializable("tests")
