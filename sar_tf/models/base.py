@@ -187,7 +187,9 @@ class Model(TrainedModel):
         parts: dict[str, list] = {task: [] for task in batch}
         for index, group in enumerate(cut):
             places = {task: rows[task].cuts[index] for task in batch}
-            run_group = self.run_group if len(cut) > 1 else self._run_group
+            # Gradients through a graph of its own cost a tenth of a training step.
+            is_repeated = len(cut) > 1 and not training
+            run_group = self.run_group if is_repeated else self._run_group
             found = run_group(
                 group.history,
                 {
