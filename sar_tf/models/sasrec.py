@@ -18,7 +18,8 @@ class SASRec(DotProductModel):
         X = (Dropout(sqrt(D) e(h) + p)) · mask, then blocks of causal attention
         o = LN(X) at the newest item, score = <o, e(candidate)>
 
-    The positions p count from the newest item, as the last slots of the authors'
+    The factor sqrt(D) is for item_encoder="id", the authors' table, alone. The
+    positions p count from the newest item, as the last slots of the authors'
     left-padded rows do. An empty history has o = 0. The authors train each position of
     a history against one negative; here the loss is the one of all models, of the
     history's end alone.
@@ -64,7 +65,8 @@ class SASRec(DotProductModel):
             for i in range(num_blocks)
         ]
         self.norm = layers.LayerNormalization(epsilon=1e-8, name="norm")
-        self.scale = hidden_dim**0.5
+        # A factor for small tables; it would drown the positions in vectors of tanh.
+        self.scale = hidden_dim**0.5 if item_encoder == "id" else 1.0
 
     def encode_history(self, history, training):
         """The vector o of each history: `(H, D)`."""

@@ -50,12 +50,16 @@ def test_scores_are_products_with_the_vector_of_the_history(case):
     np.testing.assert_allclose(scores_of(model, inputs), expected, rtol=1e-5)
 
 
-def test_the_vector_is_made_of_what_the_paper_says(case):
-    """Layer by layer, for a full history."""
-    model, inputs = case
+@pytest.mark.parametrize(
+    ("item_encoder", "scale"), [("id", np.sqrt(6)), ("features", 1.0)]
+)
+def test_the_vector_is_made_of_what_the_paper_says(case, item_encoder, scale):
+    """Layer by layer, for a full history; the factor is for a plain table."""
+    _, inputs = case
+    model = small_model(item_encoder=item_encoder)
     items = inputs["history"]["rec_items"][:1]
     positions = numpy(model.positions.embedding.embeddings)[::-1]
-    x = numpy(model.encode_items(items)) * np.sqrt(6) + positions
+    x = numpy(model.encode_items(items)) * scale + positions
     mask = np.ones((1, 4), bool)
     for block in model.blocks:
         x = block(x, mask)
