@@ -240,7 +240,8 @@ def test_a_loss_that_is_not_finite(run, small_flags, tmp_path):
     )
     step = checkpoint.load_state(run_dir.last)["epoch_step"] + 1
     assert message.startswith(f"run.py: step {step} of epoch 1: the loss is ")
-    assert f"its batch is in {run_dir.broken_batch()}, {run_dir.last} is " in message
+    files = f"{run_dir.broken_batch()}, {run_dir.last} was saved before it"
+    assert f"its batch is in {files}" in message
     with np.load(run_dir.broken_batch()) as batch:
         assert batch["rec/is_target"].shape == batch["rec/candidates"].shape[:1]
         assert batch["history/rec_items"].any()
