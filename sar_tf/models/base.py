@@ -8,7 +8,7 @@ from keras import ops
 from sar_tf.models import groups
 from sar_tf.models.reduction import mean_of_terms
 from sar_tf.models.trained import MAIN_LOSS, TrainedModel
-from sar_tf.spec import DataSpec, inputs_of, reads_history
+from sar_tf.spec import INPUTS, DataSpec, inputs_of, reads_history
 
 
 class Model(TrainedModel):
@@ -184,12 +184,12 @@ class Model(TrainedModel):
         rows = {t: groups.sort_rows(x["history_row"], cut) for t, x in batch.items()}
         batch = {task: rows[task].sort(inputs) for task, inputs in batch.items()}
         targets = {task: self.encode_target(inputs) for task, inputs in batch.items()}
+        # Gradients through a graph of its own cost a tenth of a training step.
+        is_repeated = len(cut) > 1 and not training
+        run_group = self.run_group if is_repeated else self._run_group
         parts: dict[str, list] = {task: [] for task in batch}
         for index, group in enumerate(cut):
             places = {task: rows[task].cuts[index] for task in batch}
-            # Gradients through a graph of its own cost a tenth of a training step.
-            is_repeated = len(cut) > 1 and not training
-            run_group = self.run_group if is_repeated else self._run_group
             found = run_group(
                 group.history,
                 {
@@ -284,4 +284,4 @@ def _pick(arrays, wanted):
 
 
 def _row_inputs(inputs):
-    return {name: x for name, x in inputs.items() if groups.INPUTS[name].part == "row"}
+    return {name: x for name, x in inputs.items() if INPUTS[name].part == "row"}

@@ -9,8 +9,8 @@ import numpy as np
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.records import read_blocks
 from sar_tf.data.schema import SPLITS, TASKS, parse_records
+from sar_tf.files import WriteError, whole_file
 from sar_tf.metrics.ranks import metrics_of_ranks, rank_of_first
-from sar_tf.training.files import WriteError, whole_file
 
 FILE_NAME = "baselines.json"
 RANKERS = ("most_popular", "random")

@@ -10,8 +10,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from sar_tf.files import whole_file
 from sar_tf.training import checkpoint
-from sar_tf.training.files import whole_file
 
 MONITOR = "val_NDCG@5"
 _ASK_EVERY = 20  # Steps after which workers ask each other whether a checkpoint is due.

@@ -10,7 +10,8 @@ import h5py
 import keras
 import numpy as np
 
-from sar_tf.training.files import reserve, whole_file
+from sar_tf.files import whole_file
+from sar_tf.training.files import reserve
 
 _LOG = logging.getLogger(__name__)
 

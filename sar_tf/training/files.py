@@ -7,9 +7,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from sar_tf.files import ADVICE, WriteError, remove_partial, whole_file
-
-__all__ = ["WriteError", "full_disk_named", "remove_partial", "reserve", "whole_file"]
+from sar_tf.files import ADVICE, WriteError
 
 
 def reserve(path: str | os.PathLike, num_bytes: int) -> None:

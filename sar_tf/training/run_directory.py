@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from sar_tf.files import remove_partial, whole_file
 from sar_tf.training.config import RunConfig
-from sar_tf.training.files import remove_partial, whole_file
 
 
 class RunDirectoryError(ValueError):

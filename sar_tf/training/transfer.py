@@ -69,8 +69,8 @@ def take_weights(model: keras.Model, other: keras.Model) -> Transfer:
 def weights_by_place(model: keras.Model) -> dict[str, keras.Variable]:
     """The trainable weights of a model by the attributes that lead to them.
 
-    Names of layers and of variables will not do: Keras numbers those that a process
-    has seen before.
+    Names of layers and variables do not tell them: Keras numbers each name that a
+    process uses again.
     """
     found: dict[int, tuple[str, keras.Variable]] = {}
     _add_weights(model, "", found, set())

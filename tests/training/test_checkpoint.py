@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
+from sar_tf.files import WriteError
 from sar_tf.training import checkpoint
-from sar_tf.training.files import WriteError
 
 FRACTION = 0.123  # So that a bias' bytes are nowhere else in the file.
 

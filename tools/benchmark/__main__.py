@@ -136,7 +136,7 @@ def make_parser():
     )
     add(
         "--needs",
-        help="for input: names of inputs, with commas (those that the model needs)",
+        help="for input: names of inputs, separated by commas (default: the model's)",
     )
     add("--backend", choices=("tensorflow", "jax"), default="tensorflow")
     add(
