@@ -33,7 +33,8 @@ class Fixture:
         Raises:
             InteropError: The fixture is damaged or lacks a part.
         """
-        parts = {"state": {}, "input": {}, "table": {}, "output": {}}
+        kinds = ("state", "input", "table", "output")
+        parts: dict[str, dict[str, np.ndarray]] = {kind: {} for kind in kinds}
         try:
             with np.load(path, allow_pickle=False) as archive:
                 config = json.loads(str(archive["config"]))

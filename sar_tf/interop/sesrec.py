@@ -179,8 +179,8 @@ def _prediction(model, official_users):
         "item": width,
     }
     official = ["interests", "id", *official_users, "item"]
-    first, *others = [*network.hidden, network.logit]
-    result = w.dense_of_blocks(first, "fc_layer.fc.0", official, blocks)
-    for i, layer in enumerate(others, start=1):
+    dense = [*network.hidden, network.logit]
+    result = w.dense_of_blocks(dense[0], "fc_layer.fc.0", official, blocks)
+    for i, layer in enumerate(dense[1:], start=1):
         result += w.dense(layer, f"fc_layer.fc.{3 * i}")
     return result

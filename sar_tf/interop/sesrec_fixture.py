@@ -55,7 +55,7 @@ def hyperparameters(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def feature_tables(fixture: Any) -> dict[str, dict[str, np.ndarray]]:
     """Feature look-up tables as a model takes them."""
-    tables = {"user": {}, "item": {}}
+    tables: dict[str, dict[str, np.ndarray]] = {"user": {}, "item": {}}
     for key, table in fixture.tables.items():
         kind, _, name = key.partition("_")
         if kind in tables:

@@ -21,7 +21,7 @@ class InteropError(ValueError):
 class Entry:
     """A variable and the official weights that it is made of."""
 
-    variable: object
+    variable: Any
     names: tuple
     combine: Callable
 

@@ -249,6 +249,8 @@ class FeatureEncoder(layers.Layer):
     def call(self, ids: Any, encode_caption: Callable | None = None) -> Any:
         parts = [self.id_embedding(ids)]
         if self.caption_length:
+            if encode_caption is None:
+                raise ValueError(f"{self.name} needs encode_caption: items have captions")
             words = ops.take(self.tables["caption"], ids, axis=0)
             parts.append(encode_caption(words))
         for name, embedding in zip(self.features, self.feature_embeddings, strict=True):

@@ -25,8 +25,8 @@ def rank_of_first(scores: np.ndarray) -> np.ndarray:
     [1, 2]
     """
     scores = np.asarray(scores)
-    behind = np.sum(scores < scores[:, :1], axis=1, dtype=np.int32)
-    return np.int32(scores.shape[1]) - behind
+    is_behind = scores < scores[:, :1]
+    return scores.shape[1] - np.sum(is_behind, axis=1, dtype=np.int32)
 
 
 def metrics_of_ranks(ranks: np.ndarray) -> dict[str, float]:

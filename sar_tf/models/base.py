@@ -65,7 +65,9 @@ class Model(TrainedModel):
         super().__init__(autocast=False, **kwargs)
         self.spec = DataSpec(**spec) if isinstance(spec, Mapping) else spec
         self.tasks = _chosen_tasks(type(self), tasks)
-        self.item_encoder = self.user_encoder = self.query_encoder = None
+        self.item_encoder: Any = None
+        self.user_encoder: Any = None
+        self.query_encoder: Any = None
         self.loss_weights: dict[str, float] = {}
         self.task_weights = dict.fromkeys(self.tasks, 1.0)
         self._tables = tables

@@ -42,7 +42,7 @@ class DIN(Model):
     """
 
     tasks = ("rec",)
-    needs = ("rec_items",)
+    needs: tuple[str, ...] = ("rec_items",)
 
     def __init__(
         self,

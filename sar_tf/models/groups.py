@@ -17,7 +17,7 @@ class Group(NamedTuple):
 
     start: Any  # The first history's row.
     end: Any
-    history: dict[str, Any]
+    history: dict[str, Any] | None  # None: the model reads no history.
 
 
 class Rows(NamedTuple):

@@ -2,16 +2,20 @@
 
 import importlib
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import keras
 
-_MODELS: dict[str, type] = {}
+if TYPE_CHECKING:
+    from sar_tf.models.base import Model
+
+_MODELS: dict[str, type["Model"]] = {}
 
 
-def register(name: str) -> Callable[[type], type]:
+def register(name: str) -> Callable[[type["Model"]], type["Model"]]:
     """Class decorator that makes a model known as `--model=name`."""
 
-    def add(cls: type) -> type:
+    def add(cls: type["Model"]) -> type["Model"]:
         _MODELS[name] = keras.saving.register_keras_serializable("sar_tf")(cls)
         cls.registered_name = name
         return cls
@@ -24,7 +28,7 @@ def names() -> list[str]:
     return sorted(_MODELS)
 
 
-def get(name: str) -> type:
+def get(name: str) -> type["Model"]:
     """Class of a model.
 
     Args:
@@ -44,7 +48,7 @@ def get(name: str) -> type:
     return _MODELS[name]
 
 
-def _import(name: str) -> type:
+def _import(name: str) -> type["Model"]:
     from sar_tf.models.base import Model
 
     module_name, _, class_name = name.partition(":")

@@ -64,7 +64,7 @@ class SESRec(Model):
     """
 
     tasks = ("rec",)
-    needs = (
+    needs: tuple[str, ...] = (
         "rec_items",
         "search_queries",
         "search_words",

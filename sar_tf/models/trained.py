@@ -18,7 +18,7 @@ MAIN_LOSS = "click_loss"
 TABLES_IN_FILE = "tables come from a file"
 
 
-class _Complete(type(keras.Model)):
+class _Complete(type):
     """Makes a model's constructor check its arguments first and build it last."""
 
     def __call__(cls, *args, **kwargs):

@@ -62,7 +62,7 @@ class UniSAR(Model):
     """
 
     tasks = ("rec", "search")
-    needs = (
+    needs: tuple[str, ...] = (
         "rec_items",
         "rec_positions",
         "search_words",
