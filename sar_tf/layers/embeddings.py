@@ -250,7 +250,9 @@ class FeatureEncoder(layers.Layer):
         parts = [self.id_embedding(ids)]
         if self.caption_length:
             if encode_caption is None:
-                raise ValueError(f"{self.name} needs encode_caption: items have captions")
+                raise ValueError(
+                    f"{self.name} needs encode_caption: items have captions"
+                )
             words = ops.take(self.tables["caption"], ids, axis=0)
             parts.append(encode_caption(words))
         for name, embedding in zip(self.features, self.feature_embeddings, strict=True):
