@@ -11,7 +11,7 @@ export and --resume use the settings of the run; flags override them.
 import sys
 from collections.abc import Sequence
 
-from sar_tf.startup import import_tensorflow
+from sar_tf.startup import import_tensorflow, keep_freed_memory
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -29,5 +29,6 @@ def main(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
+    keep_freed_memory()
     import_tensorflow()  # First, so that it prints less.
     main(sys.argv[1:])

@@ -12,7 +12,7 @@ def trace_once(function: Callable[..., Any]) -> Callable[..., Any]:
 
     A model runs the same layers for each group of histories. Written out one after
     another, six groups make a graph of six times the size, which takes most of the
-    time before the first step of an evaluation.
+    time before the first step.
 
     Args:
         function: Of tensors; what else it takes must be hashable. It must not need the

@@ -186,9 +186,7 @@ class Model(TrainedModel):
         rows = {t: groups.sort_rows(x["history_row"], cut) for t, x in batch.items()}
         batch = {task: rows[task].sort(inputs) for task, inputs in batch.items()}
         targets = {task: self.encode_target(inputs) for task, inputs in batch.items()}
-        # Gradients through a graph of its own cost a tenth of a training step.
-        is_repeated = len(cut) > 1 and not training
-        run_group = self.run_group if is_repeated else self._run_group
+        run_group = self.run_group if len(cut) > 1 else self._run_group
         parts: dict[str, list] = {task: [] for task in batch}
         for index, group in enumerate(cut):
             places = {task: rows[task].cuts[index] for task in batch}

@@ -21,7 +21,7 @@ import json
 import os
 import sys
 
-from sar_tf.startup import import_tensorflow
+from sar_tf.startup import import_tensorflow, keep_freed_memory
 from tools.benchmark.machine import describe_machine
 
 CASES = ("input", "train", "evaluate", "serve", "fit")
@@ -36,6 +36,7 @@ def main(argv=None):
     if args.backend == "jax" and args.embedding_optimizer == "lazy_adam":
         sys.exit(f"{PROGRAM}: --embedding_optimizer=lazy_adam needs TensorFlow")
     os.environ["KERAS_BACKEND"] = args.backend
+    keep_freed_memory()
     if args.backend == "tensorflow":
         import_tensorflow()  # Before anything else imports it, with all its chatter.
     from sar_tf import models
