@@ -28,6 +28,7 @@ def main(argv: list[str] | None = None) -> None:
         "categories; plain or gzip",
     )
     job.add_max_bad_fraction(parser)
+    job.add_allow_empty_splits(parser)
     job.run(parser, _run, argv)
 
 

@@ -19,6 +19,7 @@ from pipelines.common import job
 from pipelines.common.progress import progress
 from pipelines.common.ragged import RaggedTable, query_words
 from pipelines.common.rejects import Rejects
+from pipelines.common.summary import require_targets
 from pipelines.common.vocabulary import Vocabulary
 from sar_tf.startup import import_tensorflow
 
@@ -37,6 +38,7 @@ def build_dataset(
     metadata: str | os.PathLike,
     seed: int = 1,
     max_bad_fraction: float = 0.01,
+    allow_empty_splits: bool = False,
     command: str = "",
 ) -> None:
     """Reads the two files of one product category and writes a dataset folder.
@@ -47,11 +49,12 @@ def build_dataset(
         metadata: File with one item on each line, with its categories.
         seed: Seed of the draws of queries and negatives.
         max_bad_fraction: Largest share of malformed rows in a file.
+        allow_empty_splits: Whether a split may have no target.
         command: The command that made the dataset, for dataset_info.json.
 
     Raises:
         job.UserError: A file is missing, damaged or of an unknown layout, too many rows
-            are malformed, or output_dir already holds files.
+            are malformed, a split is empty, or output_dir already holds files.
     """
     output_dir, reviews, metadata = Path(output_dir), Path(reviews), Path(metadata)
     job.require_file(reviews, "reviews")
@@ -74,7 +77,7 @@ def build_dataset(
                 f"{metadata} has no category hierarchy of more than one level for any "
                 f"item of {reviews}; are both of the same product category?"
             )
-        _write(directory, interactions, item_queries, seed, command)
+        _write(directory, interactions, item_queries, seed, command, allow_empty_splits)
 
 
 def _write(
@@ -83,6 +86,7 @@ def _write(
     item_queries: dict[str, list[str]],
     seed: int,
     command: str,
+    allow_empty_splits: bool,
 ) -> None:
     """Writes the dataset folder.
 
@@ -92,6 +96,7 @@ def _write(
         item_queries: The texts of each raw item's queries.
         seed: Seed of the draws of queries and negatives.
         command: The command that makes the dataset.
+        allow_empty_splits: Whether a split may have no target.
     """
     # These import TensorFlow, which takes seconds: missing files are found before.
     import_tensorflow()
@@ -121,6 +126,8 @@ def _write(
             path = directory / writer.shard_name(shard, num_shards)
             part = itertools.islice(records, USERS_PER_SHARD)
             summary.merge(writer.write_shard(path, part, len(items), bar.update))
+    if not allow_empty_splits:
+        require_targets(summary.targets)
     tables = writer.Tables(
         vocabularies={"user": users, "item": items, "word": words},
         queries=catalogue.query_words,

@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from pipelines.common import times
 from pipelines.common.job import UserError
 from pipelines.common.progress import progress
 from pipelines.common.rejects import Rejects
 
 GZIP_MAGIC = b"\x1f\x8b"
 HEAD = 1000  # Number of first rows that show the layout of a file.
-MAX_TIME = 2**53  # The largest integer that JSON holds exactly.
+MAX_TIME = 2**63  # Times fit into 64 bits.
 
 # The start of a row of the 2014 metadata: gives the item without parsing the row.
 _LEADING_ITEM = re.compile(rb"""\{['"]asin['"]: ?['"]([^'"\\]+)['"][,}]""")
@@ -45,6 +46,7 @@ REVIEW_LAYOUTS = (
     ReviewKeys("reviewerID", "asin", "unixReviewTime"),  # 2014 and 2018
     ReviewKeys("user_id", "parent_asin", "timestamp"),  # 2023
 )
+TIME_UNITS = {"unixReviewTime": "seconds", "timestamp": "milliseconds"}
 METADATA_LAYOUTS = (
     MetadataKeys("asin", "categories"),  # 2014
     MetadataKeys("asin", "category"),  # 2018
@@ -93,20 +95,24 @@ def read_reviews(path: Path, rejects: Rejects, max_bad_fraction: float) -> pd.Da
         columns[2].append(time)
         columns[3].append(line)
     user, item, time, line = (np.array(column, np.int64) for column in columns)
+    times.require_unit(
+        times.count_units(time), TIME_UNITS[keys.time], path.name, keys.time
+    )
     reviews = pd.DataFrame(
         {
             "user": pd.Categorical.from_codes(user, list(users)),
             "item": pd.Categorical.from_codes(item, list(items)),
             "time": time,
-        }
+        },
+        index=line,
     )
-    repeated = reviews.duplicated().to_numpy()
-    texts = reviews[repeated].astype(str).agg(" ".join, axis=1) if any(repeated) else ()
-    rejects.add_rows(path.name, line[repeated], "repeated review", texts)
+    reviews = _usual(reviews, keys, path.name, rejects)
+    is_repeated = reviews.duplicated().to_numpy()
+    reviews = _reject(reviews, is_repeated, "repeated review", path.name, rejects)
     rejects.check(path.name, num_rows, max_bad_fraction)
-    if not len(reviews):
-        raise UserError(f"{path} holds no well-formed review")
-    return reviews[~repeated].reset_index(drop=True)
+    for name in ("user", "item"):
+        reviews[name] = reviews[name].cat.remove_unused_categories()
+    return reviews.reset_index(drop=True)
 
 
 def read_hierarchies(
@@ -252,6 +258,29 @@ def _time(row: dict, key: str) -> int:
     if value < 0:
         raise _Malformed(f"negative {key}")
     return int(value)
+
+
+def _usual(
+    reviews: pd.DataFrame, keys: ReviewKeys, source: str, rejects: Rejects
+) -> pd.DataFrame:
+    """The reviews with plausible times; rejects the others."""
+    bad = ~times.plausible(reviews["time"].to_numpy(), TIME_UNITS[keys.time])
+    reviews = _reject(reviews, bad, f"implausible {keys.time}", source, rejects)
+    if not len(reviews):
+        return reviews
+    time = reviews["time"].to_numpy()
+    days = times.usual_days(times.count_days(time, TIME_UNITS[keys.time]))
+    far = ~times.within_days(time, TIME_UNITS[keys.time], days)
+    return _reject(reviews, far, f"{keys.time} far from all others", source, rejects)
+
+
+def _reject(
+    reviews: pd.DataFrame, bad: np.ndarray, reason: str, source: str, rejects: Rejects
+) -> pd.DataFrame:
+    """The reviews that are not bad; their index is the line in the file."""
+    texts = reviews[bad].astype(str).agg(" ".join, axis=1) if bad.any() else ()
+    rejects.add_rows(source, reviews.index[bad], reason, texts)
+    return reviews[~bad]
 
 
 def _hierarchies(value: Any) -> list[Hierarchy]:

@@ -51,6 +51,16 @@ def add_max_bad_fraction(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_allow_empty_splits(parser: argparse.ArgumentParser) -> None:
+    """Adds the flag --allow_empty_splits, for jobs that make a dataset."""
+    parser.add_argument(
+        "--allow_empty_splits",
+        action="store_true",
+        help="make the dataset even if train, validation or test has no target; "
+        "without it that fails the job",
+    )
+
+
 def run(
     parser: argparse.ArgumentParser,
     job: Callable[[argparse.Namespace], None],

@@ -63,28 +63,33 @@ class Rejects:
             self._file = None
 
     def check(self, source: str, num_rows: int, max_bad_fraction: float) -> None:
-        """Fails the job if too many rows of a file were rejected.
+        """Fails the job if too many rows of a file were rejected, or all of them.
 
         Raises:
             UserError: Names the file, the counts by reason and the file of rejects.
         """
         counts = self.counts.get(source, Counter())
         bad = counts.total()
-        if bad <= max_bad_fraction * num_rows:
+        if bad <= max_bad_fraction * num_rows and bad < max(num_rows, 1):
             return
         self.close()
         path = self.path
         if self._keep_at is not None:
             path = self.path.replace(self._keep_at)
         reasons = ", ".join(f"{reason}: {n}" for reason, n in counts.most_common())
+        allowed = f"more than --max_bad_fraction={max_bad_fraction:g} allows"
+        if bad == num_rows:
+            allowed = "so the file holds no well-formed row"
         raise UserError(
-            f"{source}: {bad} of {num_rows} rows are malformed ({reasons}), more than "
-            f"--max_bad_fraction={max_bad_fraction:g} allows; they are listed in {path}"
+            f"{source}: {bad} of {num_rows} rows are malformed ({reasons}), {allowed}; "
+            f"they are listed in {path}"
         )
 
     def _writer(self):
         if self._file is not None:
-            return csv.writer(self._file, lineterminator="\n")
+            return csv.writer(
+                self._file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC
+            )
         self._file = open(  # noqa: SIM115
             self.path,
             "x",
@@ -93,6 +98,8 @@ class Rejects:
             errors="backslashreplace",
             newline="",
         )
-        writer = csv.writer(self._file, lineterminator="\n")
+        writer = csv.writer(
+            self._file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC
+        )
         writer.writerow(("source", "line", "reason", "text"))
         return writer

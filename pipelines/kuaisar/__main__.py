@@ -20,6 +20,7 @@ def main(argv: list[str] | None = None) -> None:
         "user_features.csv",
     )
     job.add_max_bad_fraction(parser)
+    job.add_allow_empty_splits(parser)
     job.run(parser, _run, argv)
 
 

@@ -19,12 +19,13 @@ import functools
 import os
 import shutil
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pipelines.common import job
 from pipelines.common.processes import ProcessPool
 from pipelines.common.progress import progress
 from pipelines.common.rejects import Rejects
+from pipelines.common.summary import require_targets
 from pipelines.kuaisar.group import (
     MIN_INTERACTIONS,
     Kept,
@@ -33,6 +34,9 @@ from pipelines.kuaisar.group import (
 )
 from pipelines.kuaisar.logs import LogReader, open_tables
 from sar_tf.startup import import_tensorflow
+
+if TYPE_CHECKING:
+    from pipelines.common.writer import Summary, Tables
 
 PART_BYTES = 16 << 20  # Size of the part of the raw logs that is handled at once.
 DAY_MS = 24 * 3_600_000
@@ -51,6 +55,7 @@ def build_dataset(
     input_dir: str | os.PathLike,
     seed: int = 1,
     max_bad_fraction: float = 0.01,
+    allow_empty_splits: bool = False,
     command: str = "",
 ) -> None:
     """Reads KuaiSAR's files and writes a dataset folder.
@@ -61,11 +66,12 @@ def build_dataset(
             user_features.csv.
         seed: Seed of the draw of negatives.
         max_bad_fraction: Largest share of malformed rows in a file.
+        allow_empty_splits: Whether a split may have no target.
         command: The command that made the dataset, for dataset_info.json.
 
     Raises:
         job.UserError: A file or column is missing, too many rows are malformed, no
-            user is left, or output_dir already holds files.
+            user is left, a split is empty, or output_dir already holds files.
     """
     input_dir, output_dir = Path(input_dir), Path(output_dir)
     tables = open_tables(input_dir)
@@ -93,7 +99,25 @@ def build_dataset(
                 f"{MIN_INTERACTIONS} interactions, with items of at least "
                 f"{MIN_INTERACTIONS} interactions"
             )
-        _write(staging, pool, grouped, kept, logs.codes, days, seed, command)
+        # It imports TensorFlow, which takes seconds: missing files are found before.
+        import_tensorflow()
+        from pipelines.common import writer
+
+        summary, tables = _write_records(
+            staging, pool, grouped, kept, logs.codes, days, seed
+        )
+        shutil.rmtree(work)
+        if not allow_empty_splits:
+            require_targets(summary.targets)
+        writer.write_dataset(
+            staging,
+            summary,
+            tables,
+            name="kuaisar",
+            command=command,
+            seed=seed,
+            split_rule=SPLIT_RULE,
+        )
 
 
 class Days(NamedTuple):
@@ -111,7 +135,7 @@ class Days(NamedTuple):
         return cls(end - 2 * DAY_MS, end - DAY_MS, end)
 
 
-def _write(
+def _write_records(
     staging: Path,
     pool: ProcessPool,
     grouped: list[Path],
@@ -119,11 +143,8 @@ def _write(
     codes: dict[str, list[str]],
     days: Days,
     seed: int,
-    command: str,
-) -> None:
-    # These import TensorFlow, which takes seconds: missing files are found before.
-    import_tensorflow()
-    from pipelines.common import writer
+) -> tuple["Summary", "Tables"]:
+    from pipelines.common.writer import Summary
     from pipelines.kuaisar.records import Settings, write_part
     from pipelines.kuaisar.tables import make_tables
 
@@ -138,18 +159,9 @@ def _write(
         directory=staging,
         settings=Settings(num_items, days.validation, days.test, seed),
     )
-    summary = writer.Summary.empty(num_items)
+    summary = Summary.empty(num_items)
     with progress("records", tables.size("user"), " users") as bar:
         for part in pool.map(write, range(num_parts), grouped):
             summary.merge(part)
             bar.update(part.shards[0]["num_records"])
-    shutil.rmtree(work)
-    writer.write_dataset(
-        staging,
-        summary,
-        tables,
-        name="kuaisar",
-        command=command,
-        seed=seed,
-        split_rule=SPLIT_RULE,
-    )
+    return summary, tables

@@ -2,12 +2,14 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 
-from pipelines.common import job
+from pipelines.common import times
+from pipelines.common.job import UserError
 from pipelines.common.processes import ProcessPool
 from pipelines.common.progress import progress
 from pipelines.common.rejects import Rejects
@@ -15,9 +17,13 @@ from pipelines.common.vocabulary import Vocabulary
 from pipelines.kuaisar.reader import FIRST_LINE, BadRow, Piece, open_table
 from pipelines.kuaisar.sessions import find_repeated_sessions, is_in
 from pipelines.kuaisar.split import (
+    FAR,
     ITEM_COLUMNS,
     REC_COLUMNS,
+    REC_TIME,
     SEARCH_COLUMNS,
+    SEARCH_TIME,
+    TIME_UNIT,
     USER_COLUMNS,
     Report,
     load_part,
@@ -47,14 +53,22 @@ def open_tables(input_dir: Path) -> RawTables:
     """Checks the headers of all files and cuts the files into pieces.
 
     Raises:
-        UserError: A file or column is missing, or a file has no rows.
+        UserError: Names all missing files and columns, and files without rows.
     """
-    return RawTables(
-        users=open_table(input_dir / "user_features.csv", USER_COLUMNS),
-        items=open_table(input_dir / "item_features.csv", ITEM_COLUMNS),
-        rec=open_table(input_dir / "rec_inter.csv", REC_COLUMNS),
-        search=open_table(input_dir / "src_inter.csv", SEARCH_COLUMNS),
-    )
+    tables, problems = {}, []
+    for table, name, columns in (
+        ("users", "user_features.csv", USER_COLUMNS),
+        ("items", "item_features.csv", ITEM_COLUMNS),
+        ("rec", "rec_inter.csv", REC_COLUMNS),
+        ("search", "src_inter.csv", SEARCH_COLUMNS),
+    ):
+        try:
+            tables[table] = open_table(input_dir / name, columns)
+        except UserError as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError(". ".join(problems))
+    return RawTables(**tables)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,82 +118,100 @@ class LogReader:
         Raises:
             UserError: Too many rows of a file are malformed.
         """
-        source, reports = self._split(split_users, tables.users)
-        self._reject_repeated(source, reports, "users", "user")
-        self._check(source, reports)
+        users = self._split(split_users, tables.users)
+        self._check(users)
+        self._reject_repeated(users, "user")
+        self._check(users)
 
-        source, reports = self._split(split_items, tables.items)
-        items = self._reject_repeated(source, reports, "items", "item")
-        self._check(source, reports)
-        np.save(self._work / "catalogue.npy", items)  # The logs are checked against it.
+        items = self._split(split_items, tables.items)
+        self._check(items)
+        catalogue = self._reject_repeated(items, "item")
+        self._check(items)
+        # The logs are checked against it.
+        np.save(self._work / "catalogue.npy", catalogue)
 
         split = functools.partial(split_rec, num_parts=num_parts)
-        source, rec_reports = self._split(split, tables.rec)
-        self._check(source, rec_reports)
+        rec = self._split(split, tables.rec)
+        rec.require_unit(REC_TIME)
+        self._check(rec)
 
         split = functools.partial(split_search, num_parts=num_parts)
-        source, reports = self._split(split, tables.search)
+        search = self._split(split, tables.search)
+        search.require_unit(SEARCH_TIME)
+        self._check(search)
+
+        days = times.usual_days(rec.days + search.days)
+        self._reject_far(rec, days)
+        self._reject_far(search, days)
         repeated = find_repeated_sessions(self._work, num_parts)
-        self._reject_sessions(source, reports, repeated, num_parts)
-        self._check(source, reports)
+        self._reject_sessions(search, repeated, num_parts)
+        self._check(rec)
+        self._check(search)
         codes = {
             name: _merge_codes(self._work / f"{name}_codes.npz", texts)
             for name, texts in (
-                ("query", [report.queries for report in reports]),
-                ("source", [report.sources for report in reports]),
+                ("query", [report.queries for report in search.reports]),
+                ("source", [report.sources for report in search.reports]),
             )
         }
-        last_time = max(report.last_time for report in rec_reports + reports)
-        return Logs(len(items), last_time, repeated, codes)
+        last_time = max(report.last_time for report in rec.reports + search.reports)
+        return Logs(len(catalogue), last_time, repeated, codes)
 
-    def _split(
-        self, split: Callable[..., Report], pieces: list[Piece]
-    ) -> tuple[str, list[Report]]:
-        """Splits all pieces of a table; returns its file's name and the reports."""
-        name = pieces[0].path.name
-        split = functools.partial(split, work=self._work)
-        reports = []
+    def _split(self, split: Callable[..., Report], pieces: list[Piece]) -> "_Table":
+        """Splits all pieces of a table and lists their malformed rows."""
+        table = _Table(functools.partial(split, work=self._work), pieces)
         num_rows = 0
-        size = sum(piece.end - piece.start for piece in pieces)
-        with progress(name, size, "B") as bar:
-            results = self._pool.map(split, pieces, range(len(pieces)))
+        with progress(table.name, table.num_bytes, "B") as bar:
+            results = self._pool.map(table.split, pieces, range(len(pieces)))
             for piece, report in zip(pieces, results, strict=True):
-                reports.append(report)
-                for bad in report.bad:
-                    self._reject(name, reports, len(reports) - 1, bad)
+                table.reports.append(report)
+                self._reject(table, len(table.reports) - 1, report.bad)
                 report.bad.clear()
                 num_rows += report.num_rows
                 bar.set_postfix_str(f"{num_rows:,} rows", refresh=False)
                 bar.update(piece.end - piece.start)
-        return name, reports
+        return table
 
-    def _reject(self, source: str, reports: list[Report], piece: int, bad: BadRow):
-        lines_before = sum(report.num_lines for report in reports[:piece])
-        line = FIRST_LINE + lines_before + bad.line
-        self._rejects.add(source, line, bad.reason, bad.text)
+    def _reject(self, table: "_Table", piece: int, rows: Iterable[BadRow]) -> None:
+        lines_before = sum(report.num_lines for report in table.reports[:piece])
+        for row in rows:
+            line = FIRST_LINE + lines_before + row.line
+            self._rejects.add(table.name, line, row.reason, row.text)
 
-    def _reject_repeated(self, source, reports, name, owner):
+    def _reject_far(self, table: "_Table", days: tuple[int, int]) -> None:
+        """Splits again the pieces that have rows on other days, without these rows."""
+        split = functools.partial(table.split, days=days)
+        for index, report in enumerate(table.reports):
+            if days[0] <= min(report.days, default=days[0]) and (
+                max(report.days, default=days[1]) <= days[1]
+            ):
+                continue
+            report = split(table.pieces[index], index)
+            far = [bad for bad in report.bad if bad.reason == FAR]
+            report.bad.clear()
+            table.reports[index] = report
+            self._reject(table, index, far)
+
+    def _reject_repeated(self, table: "_Table", owner: str) -> np.ndarray:
         """Rejects rows of a user or item that an earlier row describes.
 
         Returns:
             The sorted distinct ids.
         """
         ids, lines = [], []
-        for path in sorted(self._work.glob(f"{name}-?????.npz")):
+        for path in sorted(self._work.glob(f"{owner}s-?????.npz")):
             with np.load(path) as arrays:
                 ids.append(arrays["id"])
                 lines.append(arrays["line"])
         piece = np.repeat(np.arange(len(ids)), [len(part) for part in ids])
-        ids, line = np.concatenate(ids), np.concatenate(lines)
-        if not len(ids):
-            raise job.UserError(f"{source} holds no well-formed row")
-        found, first = np.unique(ids, return_index=True)
-        for row in np.setdiff1d(np.arange(len(ids)), first).tolist():
-            bad = BadRow(int(line[row]), f"{owner} described twice", f"{ids[row]}")
-            self._reject(source, reports, piece[row], bad)
+        all_ids, line = np.concatenate(ids), np.concatenate(lines)
+        found, first = np.unique(all_ids, return_index=True)
+        for row in np.setdiff1d(np.arange(len(all_ids)), first).tolist():
+            bad = BadRow(int(line[row]), f"{owner} described twice", f"{all_ids[row]}")
+            self._reject(table, piece[row], [bad])
         return found
 
-    def _reject_sessions(self, source, reports, repeated, num_parts):
+    def _reject_sessions(self, table, repeated, num_parts):
         if not len(repeated):
             return
         for part in range(num_parts):
@@ -190,11 +222,40 @@ class LogReader:
                 bad = BadRow(
                     int(search["line"][row]), "session id of another user", text
                 )
-                self._reject(source, reports, piece[row], bad)
+                self._reject(table, piece[row], [bad])
 
-    def _check(self, source: str, reports: list[Report]) -> None:
-        num_rows = sum(report.num_rows for report in reports)
-        self._rejects.check(source, num_rows, self._max_bad_fraction)
+    def _check(self, table: "_Table") -> None:
+        self._rejects.check(table.name, table.num_rows, self._max_bad_fraction)
+
+
+@dataclasses.dataclass
+class _Table:
+    """A file, the function that splits its pieces, and the reports of the pieces."""
+
+    split: Callable[..., Report]
+    pieces: list[Piece]
+    reports: list[Report] = dataclasses.field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.pieces[0].path.name
+
+    @property
+    def num_bytes(self) -> int:
+        return sum(piece.end - piece.start for piece in self.pieces)
+
+    @property
+    def num_rows(self) -> int:
+        return sum(report.num_rows for report in self.reports)
+
+    @property
+    def days(self) -> Counter[int]:
+        return sum((report.days for report in self.reports), Counter())
+
+    def require_unit(self, column: str) -> None:
+        """Fails if most times are in another unit than milliseconds."""
+        units = sum((report.units for report in self.reports), Counter())
+        times.require_unit(units, TIME_UNIT, self.name, column)
 
 
 def _merge_codes(path: Path, pieces: list[list[str]]) -> list[str]:

@@ -1,5 +1,6 @@
 """Reads one piece of a KuaiSAR table and finds its malformed rows."""
 
+import codecs
 import io
 import itertools
 import re
@@ -14,10 +15,12 @@ from pipelines.common.job import UserError
 
 PIECE_BYTES = 8 << 20
 FIRST_LINE = 2  # Line of a table's first row; the header is line 1.
-MAX_NUMBER = 2**53  # Floats hold all integers up to this exactly.
+MAX_NUMBER = 10**18 - 1
 UNKNOWN = ("", "0", "empty")  # Values that mean "no value" in a feature.
+MAX_FLOAT = 2.0**63  # Floats below it fit into 64 bits.
 
 _NEWLINE, _QUOTE, _COMMA = 10, 34, 44
+_WHOLE = re.compile(r"\s*([+-]?\d{1,18})(?:\.0*)?\s*")  # MAX_NUMBER has 18 digits.
 _LIST = re.compile(r"\[\s*(?:\d{1,15}(?:\s*,\s*\d{1,15})*)?\s*\]")
 
 
@@ -42,19 +45,15 @@ def open_table(path: Path, columns: Sequence[str]) -> list[Piece]:
     """Checks a table's header and cuts its rows into pieces of whole lines.
 
     Raises:
-        UserError: Names the missing file or column, or the file without rows.
+        UserError: Names the missing file, all missing columns, or the file without
+            rows.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file (--input_dir)")
     with open(path, "rb") as file:
         header = file.readline().decode("utf-8-sig", "replace").strip()
         names = tuple(name.strip().strip('"') for name in header.split(","))
-        for column in columns:
-            if names.count(column) != 1:
-                problem = "repeats the" if column in names else "has no"
-                raise UserError(
-                    f"{path} {problem} column {column!r}; its header is: {header[:500]}"
-                )
+        _check_header(path, names, columns)
         size = path.stat().st_size
         cuts = [file.tell()]
         if cuts[0] == size:
@@ -64,6 +63,19 @@ def open_table(path: Path, columns: Sequence[str]) -> list[Piece]:
             file.readline()
             cuts.append(file.tell())
     return [Piece(path, names, *cut) for cut in itertools.pairwise(cuts)]
+
+
+def _check_header(path: Path, names: Sequence[str], columns: Sequence[str]) -> None:
+    missing = [column for column in columns if column not in names]
+    repeated = [column for column in columns if names.count(column) > 1]
+    problems = [
+        f"{problem} column{'s' * (len(found) > 1)} {', '.join(map(repr, found))}"
+        for problem, found in (("has no", missing), ("repeats the", repeated))
+        if found
+    ]
+    if problems:
+        header = ",".join(names)[:500]
+        raise UserError(f"{path} {' and '.join(problems)}; its header is: {header}")
 
 
 class Rows:
@@ -95,37 +107,44 @@ class Rows:
         self._bad: list[BadRow] = []
         bad_quotes, num_fields = _count_fields(data, ends)
         is_row = ends > starts
+        self.num_rows = int(is_row.sum())
+        # In the first line that pandas sees, it is no part of the value.
+        marked = np.flatnonzero(data[starts] == codecs.BOM_UTF8[0])
+        is_marked = [
+            self._text.startswith(codecs.BOM_UTF8, at) for at in starts[marked]
+        ]
+        self._reject(marked[is_marked], "byte order mark")
+        is_row[marked[is_marked]] = False
         bad_width = ~bad_quotes & (num_fields != len(piece.header))
         self._reject(np.flatnonzero(is_row & bad_quotes), "unclosed quote")
         self._reject(np.flatnonzero(is_row & bad_width), "wrong number of fields")
         whole = is_row & ~bad_quotes & ~bad_width
         self.num_lines = len(ends)
-        self.num_rows = int(is_row.sum())
         self.line = np.flatnonzero(whole)
         self.good = np.ones(len(self.line), bool)
-        sound = data[np.repeat(whole, ends - starts + 1)].tobytes()
-        self._frame = _parse(sound, piece.header, columns)
+        self._header = piece.header
+        self._sound = data[np.repeat(whole, ends - starts + 1)].tobytes()
+        self._frame = _parse(self._sound, piece.header, columns)
 
     def integers(self, column: str, minimum: int = 0) -> np.ndarray:
-        """Whole numbers, at least `minimum`."""
+        """Whole numbers of at most 18 digits, at least `minimum`."""
         values = self._frame[column]
-        if values.dtype == np.int64:
-            numbers = values.to_numpy()
-        else:
-            floats = self._floats(column)
-            whole = np.floor(floats) == floats
-            self.require(whole, f"bad number in {column}")
-            numbers = np.where(whole, floats, 0).astype(np.int64)
+        is_exact = values.dtype == np.int64
+        numbers = values.to_numpy() if is_exact else self._exact(column)
         self.require(
             (numbers >= minimum) & (numbers <= MAX_NUMBER), f"bad number in {column}"
         )
         return numbers
 
     def times(self, column: str) -> np.ndarray:
-        """Milliseconds since 1970, rounded down."""
-        floats = self._floats(column)
-        self.require(floats >= 0, f"negative time in {column}")
-        return floats.astype(np.int64)
+        """Times since 1970, rounded down."""
+        values = self._frame[column]
+        if values.dtype == np.int64:
+            numbers = values.to_numpy()
+        else:
+            numbers = np.floor(self._floats(column)).astype(np.int64)
+        self.require(numbers >= 0, f"negative time in {column}")
+        return numbers
 
     def features(self, column: str) -> np.ndarray:
         """Whole numbers, 0 where the feature is unknown."""
@@ -169,12 +188,25 @@ class Rows:
         """The malformed rows found so far, by line."""
         return sorted(self._bad)
 
+    def _exact(self, column: str) -> np.ndarray:
+        """Whole numbers read from their texts, because a float rounds large ones."""
+        if pd.api.types.is_numeric_dtype(self._frame[column]):
+            texts = _parse(self._sound, self._header, [column], dtype=str)[column]
+        else:
+            texts = self._frame[column].astype(str)
+        codes, distinct = pd.factorize(texts)
+        found = [_WHOLE.fullmatch(text) for text in distinct]
+        numbers = np.array([int(match[1]) if match else 0 for match in found], np.int64)
+        is_whole = np.array([match is not None for match in found], bool)
+        self.require(is_whole[codes], f"bad number in {column}")
+        return numbers[codes]
+
     def _floats(self, column):
         values = self._frame[column]
         if not pd.api.types.is_float_dtype(values):
             values = pd.to_numeric(values.astype(str), errors="coerce")
         floats = values.to_numpy(np.float64)
-        sound = np.abs(floats) <= MAX_NUMBER  # False for NaN, too.
+        sound = np.abs(floats) < MAX_FLOAT  # False for NaN, too.
         self.require(sound, f"bad number in {column}")
         return np.where(sound, floats, 0)
 
@@ -189,14 +221,23 @@ class Rows:
             self._bad.append(BadRow(line, reason, text))
 
 
-def _parse(text, header, columns):
+def _parse(
+    text: bytes,
+    header: Sequence[str],
+    columns: Sequence[str],
+    dtype: type | None = None,
+) -> pd.DataFrame:
+    """The columns of whole lines; `dtype` None lets pandas choose types."""
     if not text:
         return pd.DataFrame(columns=list(columns))
+    # By position, because columns that nobody reads may have equal names.
+    places = {header.index(column): column for column in columns}
     return pd.read_csv(
         io.BytesIO(text),
         header=None,
-        names=list(header),
-        usecols=list(columns),
+        names=[places[place] for place in sorted(places)],
+        usecols=sorted(places),
+        dtype=dtype,
         index_col=False,
         na_filter=False,
         skip_blank_lines=False,

@@ -6,13 +6,16 @@ in the order of parts. A part holds all rows of some of the users.
 """
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
+from pipelines.common import times
 from pipelines.common.ragged import find_sorted, word_lists
 from pipelines.kuaisar.reader import BadRow, Piece, Rows
 
+FAR = "time far from all others"  # A reason.
 MAX_WORDS = 50  # Largest number of words of a query or caption.
 
 USER_FEATURES = (
@@ -24,11 +27,14 @@ USER_FEATURES = (
 ITEM_FEATURES = ("first_level_category_id", "second_level_category_id")
 USER_COLUMNS = ("user_id", *USER_FEATURES)
 ITEM_COLUMNS = ("item_id", "caption", *ITEM_FEATURES)
-REC_COLUMNS = ("user_id", "item_id", "timestamp", "click")
+REC_TIME = "timestamp"
+REC_COLUMNS = ("user_id", "item_id", REC_TIME, "click")
+SEARCH_TIME = "search_session_timestamp"
+TIME_UNIT = "milliseconds"
 SEARCH_COLUMNS = (
     "user_id",
     "search_session_id",
-    "search_session_timestamp",
+    SEARCH_TIME,
     "keyword",
     "search_source",
     "item_id",
@@ -56,13 +62,17 @@ class Report:
     Attributes:
         num_lines, num_rows: Size of the piece.
         bad: Its malformed rows.
-        last_time: Latest time of a row, ms.
+        units: Units that the times of its rows look like, see `times.count_units`.
+        days: Number of well-formed rows on each day, see `times.count_days`.
+        last_time: Latest time of a well-formed row, ms.
         queries, sources: The texts of the codes in the rows that were saved.
     """
 
     num_lines: int
     num_rows: int
     bad: list[BadRow]
+    units: Counter[str] = dataclasses.field(default_factory=Counter)
+    days: Counter[int] = dataclasses.field(default_factory=Counter)
     last_time: int = 0
     queries: list[str] = dataclasses.field(default_factory=list)
     sources: list[str] = dataclasses.field(default_factory=list)
@@ -98,24 +108,41 @@ def split_items(piece: Piece, index: int, work: Path) -> Report:
     return _report(rows)
 
 
-def split_rec(piece: Piece, index: int, work: Path, num_parts: int) -> Report:
-    """Saves the clicked rows of a piece of rec_inter.csv; arguments as above."""
+def split_rec(
+    piece: Piece,
+    index: int,
+    work: Path,
+    num_parts: int,
+    days: tuple[int, int] | None = None,
+) -> Report:
+    """Saves the clicked rows of a piece of rec_inter.csv.
+
+    Args:
+        piece, index, work: As above.
+        num_parts: Number of parts that the rows are laid out in.
+        days: Rows of other days are malformed, see `times.usual_days`.
+    """
     rows = Rows(piece, REC_COLUMNS)
     user, item = rows.integers("user_id"), rows.integers("item_id")
-    time = rows.times("timestamp")
+    time, units = _times(rows, REC_TIME)
     click = rows.integers("click")
     rows.require(click <= 1, "bad number in click")
     item = _catalogue_index(rows, item, work)
+    _require_days(rows, time, days)
     kept = np.zeros(np.count_nonzero(rows.good & (click == 1)), REC)
     for name, values in (("user", user), ("item", item), ("time", time)):
         kept[name] = values[rows.good & (click == 1)]
     _save(work / f"rec-{index:05d}", kept, kept["user"] % num_parts, num_parts)
-    report = _report(rows)
-    report.last_time = int(time[rows.good].max(initial=0))
-    return report
+    return _log_report(rows, time, units)
 
 
-def split_search(piece: Piece, index: int, work: Path, num_parts: int) -> Report:
+def split_search(
+    piece: Piece,
+    index: int,
+    work: Path,
+    num_parts: int,
+    days: tuple[int, int] | None = None,
+) -> Report:
     """Saves the rows of a piece of src_inter.csv; arguments as above.
 
     It also saves the pairs of session ids and users, in parts by session.
@@ -124,13 +151,14 @@ def split_search(piece: Piece, index: int, work: Path, num_parts: int) -> Report
     columns = {
         "user": rows.integers("user_id"),
         "session": rows.integers("search_session_id"),
-        "time": rows.times("search_session_timestamp"),
     }
+    columns["time"], units = _times(rows, SEARCH_TIME)
     columns["query"], queries = rows.word_lists("keyword", MAX_WORDS)
     columns["source"], sources = rows.names("search_source")
     columns["clicked"] = rows.integers("click_cnt") > 0
     columns["item"] = _catalogue_index(rows, rows.integers("item_id"), work)
     columns["line"] = rows.line
+    _require_days(rows, columns["time"], days)
     kept = np.zeros(np.count_nonzero(rows.good), SEARCH)
     for name, values in columns.items():
         kept[name] = values[rows.good]
@@ -143,8 +171,7 @@ def split_search(piece: Piece, index: int, work: Path, num_parts: int) -> Report
     sessions = sessions[np.sort(first)]  # In the order of the file.
     part = sessions["session"] % num_parts
     _save(work / f"sessions-{index:05d}", sessions, part, num_parts)
-    report = _report(rows)
-    report.last_time = int(kept["time"].max(initial=0))
+    report = _log_report(rows, columns["time"], units)
     report.queries, report.sources = queries, sources
     return report
 
@@ -179,9 +206,32 @@ def _catalogue_index(rows: Rows, item: np.ndarray, work: Path) -> np.ndarray:
     return index
 
 
-def _report(rows):
+def _times(rows: Rows, column: str) -> tuple[np.ndarray, Counter[str]]:
+    """[rows] times, of which implausible ones are malformed, and their units."""
+    time = rows.times(column)
+    units = times.count_units(time)
+    is_plausible = times.plausible(time, TIME_UNIT)
+    rows.require(is_plausible, f"implausible time in {column}")
+    return time, units
+
+
+def _require_days(rows: Rows, time: np.ndarray, days: tuple[int, int] | None) -> None:
+    # The last check of a row: before it, a row has the same reason without `days`.
+    if days is not None:
+        rows.require(times.within_days(time, TIME_UNIT, days), FAR)
+
+
+def _report(rows: Rows) -> Report:
     return Report(
         num_lines=rows.num_lines,
         num_rows=rows.num_rows,
         bad=rows.bad_rows(),
     )
+
+
+def _log_report(rows: Rows, time: np.ndarray, units: Counter[str]) -> Report:
+    report = _report(rows)
+    report.units = units
+    report.days = times.count_days(time[rows.good], TIME_UNIT)
+    report.last_time = int(time[rows.good].max(initial=0))
+    return report

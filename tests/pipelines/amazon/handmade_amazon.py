@@ -14,6 +14,7 @@ from sar_tf.data.schema import parse_records
 
 NUM_FILLERS = 120  # Items of other users, so that 99 negatives can be drawn.
 
+START = 1_000_000_000  # In seconds; the times below come after it.
 # User, item, time. By hand, in order of time: u1 takes i1, i2 and i3 (at the same
 # time, in the order of the file), i4, i5; u2 takes i3, i1.
 REVIEWS = [
@@ -48,7 +49,12 @@ def layout_2014(folder, reviews=REVIEWS, hierarchies=HIERARCHIES):
     """Writes reviews and metadata as of 2014; returns both paths."""
     review_lines = [
         json.dumps(
-            {"reviewerID": user, "asin": item, "overall": 5.0, "unixReviewTime": time}
+            {
+                "reviewerID": user,
+                "asin": item,
+                "overall": 5.0,
+                "unixReviewTime": START + time,
+            }
         )
         for user, item, time in reviews
     ]
@@ -65,7 +71,7 @@ def layout_2014(folder, reviews=REVIEWS, hierarchies=HIERARCHIES):
 def layout_2018(folder):
     """Writes them as of 2018, with one item described twice."""
     review_lines = [
-        json.dumps({"asin": item, "reviewerID": user, "unixReviewTime": time})
+        json.dumps({"asin": item, "reviewerID": user, "unixReviewTime": START + time})
         for user, item, time in REVIEWS
     ]
     metadata_lines = [
@@ -82,7 +88,12 @@ def layout_2023(folder):
     """Writes them as of 2023."""
     review_lines = [
         json.dumps(
-            {"user_id": user, "parent_asin": item, "asin": "v", "timestamp": time}
+            {
+                "user_id": user,
+                "parent_asin": item,
+                "asin": "v",
+                "timestamp": 1000 * (START + time),
+            }
         )
         for user, item, time in REVIEWS
     ]
@@ -103,7 +114,7 @@ def append(path, lines):
         file.write("".join(f"{line}\n" for line in lines))
 
 
-def build(files, output_dir, seed=1, max_bad_fraction=0.01):
+def build(files, output_dir, seed=1, max_bad_fraction=0.01, allow_empty_splits=False):
     """Runs the job on (reviews, metadata); returns output_dir."""
     main(
         [
@@ -112,6 +123,7 @@ def build(files, output_dir, seed=1, max_bad_fraction=0.01):
             f"--output_dir={output_dir}",
             f"--seed={seed}",
             f"--max_bad_fraction={max_bad_fraction}",
+            *(["--allow_empty_splits"] if allow_empty_splits else []),
         ]
     )
     return output_dir

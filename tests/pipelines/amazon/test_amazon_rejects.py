@@ -3,6 +3,7 @@ import csv
 from handmade_amazon import (
     HIERARCHIES,
     REVIEWS,
+    START,
     append,
     build,
     fails,
@@ -12,6 +13,9 @@ from handmade_amazon import (
 
 from sar_tf.data.dataset_info import DatasetInfo
 
+REPEATED = "repeated review"
+IMPLAUSIBLE = "implausible unixReviewTime"
+FAR = "unixReviewTime far from all others"
 BAD_REVIEWS = [
     ('{"reviewerID": "u1", "asin": "i1"', "not an object"),
     ("[1, 2]", "not an object"),
@@ -32,7 +36,11 @@ BAD_REVIEWS = [
             ("1" + "0" * 40, "bad number in unixReviewTime"),
         ]
     ),
-    ('{"reviewerID": "u1", "asin": "i1", "unixReviewTime": 10}', "repeated review"),
+    ('{"reviewerID": "u1", "asin": "i1", "unixReviewTime": 1000000010}', REPEATED),
+    ('{"reviewerID": "w", "asin": "i1", "unixReviewTime": 4200000000}', IMPLAUSIBLE),
+    ('{"reviewerID": "w", "asin": "i1", "unixReviewTime": 1000000010000}', IMPLAUSIBLE),
+    ('{"reviewerID": "w", "asin": "i1", "unixReviewTime": 20}', IMPLAUSIBLE),
+    ('{"reviewerID": "w", "asin": "i1", "unixReviewTime": 1100000000}', FAR),
 ]
 BAD_METADATA = [
     ("{'asin': 'i1', 'categories': [['Beauty', 'Hair']", "not an object"),
@@ -62,7 +70,7 @@ def test_malformed_rows_are_listed_by_reason_and_change_nothing(dataset_dir, tmp
         for line, (text, reason) in enumerate(bad, start=good + 1):
             row = listed[source, line]
             assert row["reason"].startswith(reason)
-            assert reason == "repeated review" or row["text"] == text[:200]
+            assert reason in (REPEATED, IMPLAUSIBLE, FAR) or row["text"] == text[:200]
     shards = [DatasetInfo.load(path).shards for path in (dirty_dir, dataset_dir)]
     assert shards[0] == shards[1]
 
@@ -115,3 +123,17 @@ def test_catalogue_too_small_for_the_negatives_says_what_to_do(tmp_path):
     files = layout_2014(tmp_path, reviews=REVIEWS[:7])
 
     assert "give the job a log with more items" in fails(files, tmp_path / "out")
+
+
+def test_times_in_another_unit_and_empty_splits_are_one_error(tmp_path):
+    later = [(user, item, time * 1000) for user, item, time in REVIEWS]
+    milliseconds = [(user, item, time + 999 * START) for user, item, time in later]
+    message = fails(layout_2014(tmp_path, milliseconds), tmp_path / "out")
+    assert "127 of 127 times in 'unixReviewTime' look like milliseconds" in message
+    assert "the job reads seconds" in message
+
+    files = layout_2014(tmp_path, REVIEWS[7:] + REVIEWS[3:4])
+    message = fails(files, tmp_path / "out")
+    assert "no target falls into train and validation and test" in message
+    assert "--allow_empty_splits" in message
+    build(files, tmp_path / "out", allow_empty_splits=True)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from pipelines.common.job import UserError
 from pipelines.kuaisar.reader import Rows, open_table
 
 COLUMNS = ("id", "words", "time", "category")
@@ -54,7 +55,7 @@ def test_wrong_number_of_fields(line, tmp_path):
 
 @pytest.mark.parametrize(
     "value",
-    ["", "x", "-1", "1.5", "nan", "inf", "1e30", "9007199254740993", "0x1", "True"],
+    ["", "x", "-1", "1.5", "nan", "inf", "1e30", "1e5", "9" * 19, "0x1", "True"],
 )
 def test_bad_numbers(value, tmp_path):
     rows = read(tmp_path, f"{value},[],1,1", "2,[],1,1")
@@ -87,6 +88,35 @@ def test_each_row_is_rejected_once(tmp_path):
     assert rows.bad_rows()[2].text == "2,[],soon,1"
 
 
+def test_columns_that_nobody_reads_may_have_equal_names(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_bytes(b"\xef\xbb\xbfx,id,,x,time,\r\n1,2,3,4,5,6\r\n")
+    (piece,) = open_table(path, ("time", "id"))
+    rows = Rows(piece, ("time", "id"))
+    assert (rows.integers("id").tolist(), rows.times("time").tolist()) == ([2], [5])
+
+
+def test_missing_and_repeated_columns_are_one_error(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("a,b,b\n1,2,3\n")
+    with pytest.raises(
+        UserError,
+        match=r"has no columns 'x', 'y' and repeats the column 'b'; .* a,b,b$",
+    ):
+        open_table(path, ("x", "a", "b", "y"))
+
+
+def test_byte_order_mark_in_front_of_a_value(tmp_path):
+    rows = read(tmp_path, "\ufeff1,[],5,6", "x", "\ufeff2,[],5,6", "3,[],5,6")
+    assert rows.integers("id").tolist() == [3]
+    assert reasons(rows) == [
+        (0, "byte order mark"),
+        (1, "wrong number of fields"),
+        (2, "byte order mark"),
+    ]
+    assert rows.num_rows == 4
+
+
 def test_pieces_hold_each_line_once(tmp_path, monkeypatch):
     path = tmp_path / "table.csv"
     path.write_text("id,x\n" + "".join(f"{i},{'y' * (i % 7)}\n" for i in range(100)))
@@ -95,3 +125,10 @@ def test_pieces_hold_each_line_once(tmp_path, monkeypatch):
         pieces = open_table(path, ("id",))
         ids = [Rows(piece, ("id",)).integers("id") for piece in pieces]
         assert np.concatenate(ids).tolist() == list(range(100))
+
+
+@pytest.mark.parametrize("other", ["2.0", "x", "", "9" * 25])
+def test_ids_are_never_rounded(other, tmp_path):
+    ids = [2**53 + 1, 2**53 + 3, 10**18 - 1]
+    rows = read(tmp_path, f"{other},[],1,1", *(f"{raw},[],1,1" for raw in ids))
+    assert rows.integers("id")[1:].tolist() == ids

@@ -1,16 +1,29 @@
 import pandas as pd
 import pytest
-from handmade_kuaisar import build, contents, handmade
+from handmade_kuaisar import build, contents, handmade, ms
 
 from pipelines.common import job
 from pipelines.kuaisar.__main__ import main
 
+YEAR = 365 * 24 * 3_600_000
 BAD_ROWS = {
     "bad number in item_id": ("rec_inter", "7,x,0.0,1685577600000.0,1"),
     "bad number in user_id": ("rec_inter", ",1001,0.0,1685577600000.0,1"),
     "bad number in click": ("rec_inter", "7,1001,0.0,1685577600000.0,2"),
     "bad number in timestamp": ("rec_inter", "7,1001,0.0,soon,1"),
     "negative time in timestamp": ("rec_inter", "7,1001,0.0,-5.0,1"),
+    "implausible time in timestamp": (
+        "rec_inter",
+        f"7,1001,0,{1000 * ms('05 08:00:00')},0",
+    ),
+    "implausible time in search_session_timestamp": (
+        "src_inter",
+        "7,83,4102444800000,[1],HISTORY,1001,1,P",
+    ),
+    "time far from all others": (
+        "rec_inter",
+        f"7,1001,0.0,{ms('05 08:00:00') + 3 * YEAR},0",
+    ),
     "unknown item": ("rec_inter", "7,5,0.0,1685577600000.0,1"),
     "wrong number of fields": ("rec_inter", "7,1001,0.0,1685577600000.0"),
     "bad list in keyword": ("src_inter", '7,80,1685577600000,"[1, 2",HISTORY,1001,1,P'),
@@ -66,8 +79,57 @@ def test_table_of_malformed_rows_alone_says_so(tmp_path):
     logs = handmade()
     for row in logs.items:
         row["caption"] = "none"
-    with pytest.raises(job.UserError, match="holds no well-formed row"):
+    with pytest.raises(
+        job.UserError,
+        match=r"110 of 110 .*bad list in caption: 110.*no well-formed row",
+    ):
         build(logs, tmp_path, max_bad_fraction=1.0)
+    assert len(pd.read_csv(tmp_path / "dataset.rejects.csv")) == 110
+
+
+@pytest.mark.parametrize("piece_bytes", [1000, 8 << 20])
+def test_rows_far_in_time_of_both_logs_are_dropped(
+    piece_bytes, dataset_dir, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("pipelines.kuaisar.reader.PIECE_BYTES", piece_bytes)
+    logs = handmade()
+    far = ms("05 08:00:00") - 3 * YEAR
+    logs.rec.insert(300, logs.rec[0] | {"timestamp": far, "user_id": 7, "click": 1})
+    session = {"search_session_id": 7001, "search_session_timestamp": far}
+    logs.search.insert(2, logs.search[0] | session)
+    dirty = build(logs, tmp_path, max_bad_fraction=0.2, command="the command")
+
+    rejects = pd.read_csv(dirty / "rejects.csv")
+    rows = zip(rejects["source"], rejects["line"], rejects["reason"], strict=True)
+    assert list(rows) == [
+        ("rec_inter.csv", 302, "time far from all others"),
+        ("src_inter.csv", 4, "time far from all others"),
+    ]
+    files = contents(dirty)
+    del files["rejects.csv"]
+    assert files == contents(dataset_dir)
+
+
+def test_times_in_another_unit_are_one_error(tmp_path):
+    logs = handmade()
+    for row in logs.search:
+        row["search_session_timestamp"] //= 1000
+    with pytest.raises(
+        job.UserError,
+        match=r"src_inter.csv: 11 of 11 times in 'search_session_timestamp' look like "
+        "seconds, but the job reads milliseconds",
+    ):
+        build(logs, tmp_path)
+
+
+def test_log_whose_splits_are_empty_says_so(tmp_path):
+    logs = handmade()
+    logs.add_rec(901, "30 09:30:00", 1001)
+    with pytest.raises(
+        job.UserError, match=r"no target falls into validation and test .*train"
+    ):
+        build(logs, tmp_path)
+    build(logs, tmp_path, "allowed", allow_empty_splits=True)
 
 
 @pytest.mark.parametrize(
@@ -102,3 +164,16 @@ def test_log_without_a_user_to_keep_says_so(tmp_path):
     logs.rec = [row for row in logs.rec if row["user_id"] != 901]
     with pytest.raises(job.UserError, match="no user is left"):
         build(logs, tmp_path)
+
+
+def test_all_missing_files_and_columns_are_one_line(tmp_path):
+    input_dir = handmade().write(tmp_path / "logs")
+    (input_dir / "user_features.csv").unlink()
+    path = input_dir / "rec_inter.csv"
+    path.write_text(path.read_text().replace("click", "x").replace("timestamp", "t"))
+    with pytest.raises(
+        job.UserError,
+        match=r"user_features.csv: no such file.*rec_inter.csv has no columns "
+        "'timestamp', 'click'",
+    ):
+        build(input_dir, tmp_path)
