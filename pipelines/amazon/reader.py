@@ -18,6 +18,7 @@ from pipelines.common import times
 from pipelines.common.job import UserError
 from pipelines.common.progress import progress
 from pipelines.common.rejects import Rejects
+from pipelines.common.repeats import is_repeated
 
 GZIP_MAGIC = b"\x1f\x8b"
 HEAD = 1000  # Number of first rows that show the layout of a file.
@@ -107,8 +108,9 @@ def read_reviews(path: Path, rejects: Rejects, max_bad_fraction: float) -> pd.Da
         index=line,
     )
     reviews = _usual(reviews, keys, path.name, rejects)
-    is_repeated = reviews.duplicated().to_numpy()
-    reviews = _reject(reviews, is_repeated, "repeated review", path.name, rejects)
+    codes = (reviews[name].cat.codes.to_numpy() for name in ("user", "item"))
+    repeated = is_repeated(*codes, reviews["time"].to_numpy())
+    reviews = _reject(reviews, repeated, "repeated review", path.name, rejects)
     rejects.check(path.name, num_rows, max_bad_fraction)
     for name in ("user", "item"):
         reviews[name] = reviews[name].cat.remove_unused_categories()

@@ -4,7 +4,7 @@ Its modules in the order in which data flows; none imports a later one:
 
     reader      reads a piece of a file and checks each row
     split       checks a piece's values and lays its rows out on disk, by user
-    sessions    finds session ids that two users have
+    repeats     finds repeated clicks, and session ids that two users have
     logs        reads all files in several processes and lists malformed rows
     group       groups rows into behaviors, and filters users and items
     tables      vocabularies, dense ids and features of kept users and items

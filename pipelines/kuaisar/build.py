@@ -88,7 +88,7 @@ def build_dataset(
         rejects.close()
         days = Days.of_log(logs.last_time)
         group = functools.partial(
-            group_part, work=work, repeated=logs.repeated, end_time=days.end
+            group_part, work=work, foreign=logs.foreign, end_time=days.end
         )
         grouped = list(pool.map(group, range(num_parts)))
         kept = filter_interactions(grouped, logs.num_items)

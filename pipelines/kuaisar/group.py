@@ -5,16 +5,17 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.kuaisar.sessions import is_in
+from pipelines.kuaisar.repeats import is_foreign, repeated_clicks
 from pipelines.kuaisar.split import load_part
 
 MIN_INTERACTIONS = 5
 
 
-def group_part(part: int, work: Path, repeated: np.ndarray, end_time: int) -> Path:
+def group_part(part: int, work: Path, foreign: np.ndarray, end_time: int) -> Path:
     """Groups the rows of one part's users into behaviors and saves them.
 
-    A behavior is a clicked recommendation or a search session. A session has all rows
+    A behavior is a clicked recommendation or a search session. A repeated click counts
+    once. A session has all rows
     of one session id. Its time is their earliest time; its query and source come from
     the first row. Only users with both kinds of behaviors are saved.
 
@@ -22,7 +23,7 @@ def group_part(part: int, work: Path, repeated: np.ndarray, end_time: int) -> Pa
         part: Number of the part.
         work: Folder of the job's own files, with `query_codes.npz` and
             `source_codes.npz`: the job's code of each code in a piece.
-        repeated: Result of `find_repeated_sessions`.
+        foreign: Result of `find_foreign_sessions`; these rows are left out.
         end_time: Behaviors at this time and later are dropped, ms.
 
     Returns:
@@ -33,8 +34,9 @@ def group_part(part: int, work: Path, repeated: np.ndarray, end_time: int) -> Pa
         given by their place in these arrays.
     """
     rec, _ = load_part(work, "rec", part)
+    rec = rec[~repeated_clicks(rec)]
     search, piece = load_part(work, "search", part)
-    owned = ~is_in(search, repeated)
+    owned = ~is_foreign(search, foreign)
     search, piece = search[owned], piece[owned]
     for name, codes in (("query", "query_codes"), ("source", "source_codes")):
         table = np.load(work / f"{codes}.npz")

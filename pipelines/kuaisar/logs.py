@@ -15,7 +15,11 @@ from pipelines.common.progress import progress
 from pipelines.common.rejects import Rejects
 from pipelines.common.vocabulary import Vocabulary
 from pipelines.kuaisar.reader import FIRST_LINE, BadRow, Piece, open_table
-from pipelines.kuaisar.sessions import find_repeated_sessions, is_in
+from pipelines.kuaisar.repeats import (
+    find_foreign_sessions,
+    find_repeated_clicks,
+    is_foreign,
+)
 from pipelines.kuaisar.split import (
     FAR,
     ITEM_COLUMNS,
@@ -79,14 +83,13 @@ class Logs:
         num_items: Number of items in item_features.csv; their sorted raw ids are in
             `catalogue.npy`.
         last_time: Latest time of a well-formed row, ms.
-        repeated: Session ids that belong to another user, see
-            `find_repeated_sessions`.
+        foreign: Sessions that belong to another user, see `find_foreign_sessions`.
         codes: For "query" and "source", the text of each of the job's codes.
     """
 
     num_items: int
     last_time: int
-    repeated: np.ndarray
+    foreign: np.ndarray
     codes: dict[str, list[str]]
 
 
@@ -143,9 +146,10 @@ class LogReader:
         days = times.usual_days(rec.days + search.days)
         self._reject_far(rec, days)
         self._reject_far(search, days)
-        repeated = find_repeated_sessions(self._work, num_parts)
-        self._reject_sessions(search, repeated, num_parts)
+        self._reject_clicks(rec, num_parts)
         self._check(rec)
+        foreign = find_foreign_sessions(self._work, num_parts)
+        self._reject_sessions(search, foreign, num_parts)
         self._check(search)
         codes = {
             name: _merge_codes(self._work / f"{name}_codes.npz", texts)
@@ -155,7 +159,7 @@ class LogReader:
             )
         }
         last_time = max(report.last_time for report in rec.reports + search.reports)
-        return Logs(len(catalogue), last_time, repeated, codes)
+        return Logs(len(catalogue), last_time, foreign, codes)
 
     def _split(self, split: Callable[..., Report], pieces: list[Piece]) -> "_Table":
         """Splits all pieces of a table and lists their malformed rows."""
@@ -211,12 +215,20 @@ class LogReader:
             self._reject(table, piece[row], [bad])
         return found
 
-    def _reject_sessions(self, table, repeated, num_parts):
-        if not len(repeated):
-            return
-        for part in range(num_parts):
+    def _reject_clicks(self, table: "_Table", num_parts: int) -> None:
+        find = functools.partial(find_repeated_clicks, work=self._work)
+        for rows, pieces in self._pool.map(find, range(num_parts)):
+            for row, piece in zip(rows, pieces.tolist(), strict=True):
+                text = f"{row['user']} {row['item']} {row['time']}"
+                bad = BadRow(int(row["line"]), "repeated click", text)
+                self._reject(table, piece, [bad])
+
+    def _reject_sessions(
+        self, table: "_Table", foreign: np.ndarray, num_parts: int
+    ) -> None:
+        for part in range(num_parts if len(foreign) else 0):
             search, piece = load_part(self._work, "search", part)
-            for row in np.flatnonzero(is_in(search, repeated)).tolist():
+            for row in np.flatnonzero(is_foreign(search, foreign)).tolist():
                 session, user = search["session"][row], search["user"][row]
                 text = f"user {user}, session {session}"
                 bad = BadRow(

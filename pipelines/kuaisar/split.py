@@ -42,7 +42,7 @@ SEARCH_COLUMNS = (
 )
 
 # Rows that are kept of each log.
-REC = np.dtype([(name, np.int64) for name in ("user", "item", "time")])
+REC = np.dtype([(name, np.int64) for name in ("user", "item", "time", "line")])
 SEARCH = np.dtype(
     [
         (name, np.int64)
@@ -53,6 +53,7 @@ SEARCH = np.dtype(
     ]
 )
 SESSION = np.dtype([(name, np.int64) for name in ("session", "user")])
+SESSION_ROWS = np.dtype([*SESSION.descr, ("rows", np.int64)])
 
 
 @dataclasses.dataclass
@@ -130,7 +131,8 @@ def split_rec(
     item = _catalogue_index(rows, item, work)
     _require_days(rows, time, days)
     kept = np.zeros(np.count_nonzero(rows.good & (click == 1)), REC)
-    for name, values in (("user", user), ("item", item), ("time", time)):
+    columns = {"user": user, "item": item, "time": time, "line": rows.line}
+    for name, values in columns.items():
         kept[name] = values[rows.good & (click == 1)]
     _save(work / f"rec-{index:05d}", kept, kept["user"] % num_parts, num_parts)
     return _log_report(rows, time, units)
@@ -145,7 +147,8 @@ def split_search(
 ) -> Report:
     """Saves the rows of a piece of src_inter.csv; arguments as above.
 
-    It also saves the pairs of session ids and users, in parts by session.
+    It also saves the pairs of session ids and users with their number of rows, in
+    parts by session.
     """
     rows = Rows(piece, SEARCH_COLUMNS)
     columns = {
@@ -167,10 +170,14 @@ def split_search(
     sessions = np.zeros(len(kept), SESSION)
     for name in SESSION.names:
         sessions[name] = kept[name]
-    _, first = np.unique(sessions, return_index=True)
-    sessions = sessions[np.sort(first)]  # In the order of the file.
-    part = sessions["session"] % num_parts
-    _save(work / f"sessions-{index:05d}", sessions, part, num_parts)
+    _, first, num_rows = np.unique(sessions, return_index=True, return_counts=True)
+    order = np.argsort(first)  # The order of the file.
+    counted = np.zeros(len(first), SESSION_ROWS)
+    for name in SESSION.names:
+        counted[name] = sessions[name][first[order]]
+    counted["rows"] = num_rows[order]
+    part = counted["session"] % num_parts
+    _save(work / f"sessions-{index:05d}", counted, part, num_parts)
     report = _log_report(rows, columns["time"], units)
     report.queries, report.sources = queries, sources
     return report
@@ -180,7 +187,7 @@ def load_part(work: Path, name: str, part: int) -> tuple[np.ndarray, np.ndarray]
     """One part's rows of all pieces, in the order of the file.
 
     Returns:
-        [rows] of REC, SEARCH or SESSION, and [rows] the piece of each.
+        [rows] of REC, SEARCH or SESSION_ROWS, and [rows] the piece of each.
     """
     parts = []
     for path in sorted(work.glob(f"{name}-?????.npy")):

@@ -95,7 +95,8 @@ def test_filters_repeat_until_all_have_five_interactions(dataset_dir, tmp_path):
         9, "02 08:00:00", 60, "[5]", "HISTORY", dict.fromkeys(range(1001, 1011), 1)
     )
     # Item 2000 has four interactions without that of user 8.
-    logs.add_rec(901, "02 08:00:00", 2000, 2000)
+    logs.add_rec(901, "02 08:00:00", 2000)
+    logs.add_rec(901, "02 08:00:01", 2000)
     # User 10 has five interactions, but not when item 2000 is dropped; item 3000 has
     # five, but not when user 10 is dropped.
     logs.add_session(10, "02 08:00:00", 61, "[5]", "HISTORY", {2000: 1, 3000: 1})

@@ -34,8 +34,9 @@ BAD_ROWS = {
     ),
     "session id of another user": (
         "src_inter",
-        "8,50,1685577600000,[1],HISTORY,1001,1,PHOTO",
+        "901,50,1685577600000,[1],HISTORY,1001,1,PHOTO",
     ),
+    "repeated click": ("rec_inter", f"7,1010,0.0,{ms('08 23:59:59.999')},1"),
     "item described twice": ("item_features", "1001,[],1,1,1"),
     "bad list in caption": ("item_features", '5000,"__import__(1)",1,1,1'),
     "bad number in first_level_category_id": ("item_features", "5000,[],1,1.5,1"),
@@ -85,6 +86,23 @@ def test_table_of_malformed_rows_alone_says_so(tmp_path):
     ):
         build(logs, tmp_path, max_bad_fraction=1.0)
     assert len(pd.read_csv(tmp_path / "dataset.rejects.csv")) == 110
+
+
+def test_most_rows_decide_whose_session_it_is(dataset_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.kuaisar.reader.PIECE_BYTES", 100)
+    logs = handmade()
+    # In front of the two rows of user 7; the sessions 51 of one row each are a draw.
+    logs.search.insert(0, logs.search[-1] | {"user_id": 901, "search_session_id": 50})
+    logs.search.append(logs.search[-4] | {"user_id": 901})
+    dirty = build(logs, tmp_path, max_bad_fraction=0.5, command="the command")
+
+    rejects = pd.read_csv(dirty / "rejects.csv")
+    assert set(rejects["reason"]) == {"session id of another user"}
+    assert rejects["text"].tolist() == ["user 901, session 50", "user 901, session 51"]
+    assert rejects["line"].tolist() == [2, 2 + len(logs.search) - 1]
+    files = contents(dirty)
+    del files["rejects.csv"]
+    assert files == contents(dataset_dir)
 
 
 @pytest.mark.parametrize("piece_bytes", [1000, 8 << 20])
