@@ -9,6 +9,7 @@ import itertools
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,9 +20,12 @@ from pipelines.common import job
 from pipelines.common.progress import progress
 from pipelines.common.ragged import RaggedTable, query_words
 from pipelines.common.rejects import Rejects
-from pipelines.common.summary import require_targets
+from pipelines.common.summary import Step, finish
 from pipelines.common.vocabulary import Vocabulary
 from sar_tf.startup import import_tensorflow
+
+if TYPE_CHECKING:
+    from pipelines.common.writer import Summary, Tables
 
 USERS_PER_SHARD = 2048
 SPLIT_RULE = (
@@ -77,29 +81,45 @@ def build_dataset(
                 f"{metadata} has no category hierarchy of more than one level for any "
                 f"item of {reviews}; are both of the same product category?"
             )
-        _write(directory, interactions, item_queries, seed, command, allow_empty_splits)
+        # It imports TensorFlow, which takes seconds: missing files are found before.
+        import_tensorflow()
+        from pipelines.common import writer
+
+        summary, tables = _write_records(directory, interactions, item_queries, seed)
+        sizes = tables.size("user"), tables.size("item"), len(interactions)
+        num_queried = sum(map(bool, item_queries.values()))
+        finish(
+            rejects,
+            [Step("in the reviews", *sizes)],
+            summary.targets,
+            notes={"items without a search query": tables.size("item") - num_queried},
+            allow_empty_splits=allow_empty_splits,
+        )
+        writer.write_dataset(
+            directory,
+            summary,
+            tables,
+            name="amazon",
+            command=command,
+            seed=seed,
+            split_rule=SPLIT_RULE,
+        )
 
 
-def _write(
+def _write_records(
     directory: Path,
     interactions: pd.DataFrame,
     item_queries: dict[str, list[str]],
     seed: int,
-    command: str,
-    allow_empty_splits: bool,
-) -> None:
-    """Writes the dataset folder.
+) -> tuple["Summary", "Tables"]:
+    """Writes the shards, and makes the tables.
 
     Args:
         directory: The folder.
         interactions: Result of `read_reviews`.
         item_queries: The texts of each raw item's queries.
         seed: Seed of the draws of queries and negatives.
-        command: The command that makes the dataset.
-        allow_empty_splits: Whether a split may have no target.
     """
-    # These import TensorFlow, which takes seconds: missing files are found before.
-    import_tensorflow()
     from pipelines.amazon.records import Catalogue, user_record
     from pipelines.common import writer
 
@@ -126,23 +146,13 @@ def _write(
             path = directory / writer.shard_name(shard, num_shards)
             part = itertools.islice(records, USERS_PER_SHARD)
             summary.merge(writer.write_shard(path, part, len(items), bar.update))
-    if not allow_empty_splits:
-        require_targets(summary.targets)
     tables = writer.Tables(
         vocabularies={"user": users, "item": items, "word": words},
         queries=catalogue.query_words,
         user_features={},
         item_features={},
     )
-    writer.write_dataset(
-        directory,
-        summary,
-        tables,
-        name="amazon",
-        command=command,
-        seed=seed,
-        split_rule=SPLIT_RULE,
-    )
+    return summary, tables
 
 
 def _histories(

@@ -27,6 +27,7 @@ class Rejects:
     def __init__(self, path: Path, keep_at: Path | None = None):
         self.path = Path(path)
         self.counts: dict[str, Counter[str]] = {}  # Source -> reason -> rows.
+        self.num_rows: dict[str, int] = {}  # Source -> rows, of checked files.
         self._keep_at = keep_at
         self._file = None
         if keep_at is not None:
@@ -68,6 +69,7 @@ class Rejects:
         Raises:
             UserError: Names the file, the counts by reason and the file of rejects.
         """
+        self.num_rows[source] = num_rows
         counts = self.counts.get(source, Counter())
         bad = counts.total()
         if bad <= max_bad_fraction * num_rows and bad < max(num_rows, 1):

@@ -25,10 +25,11 @@ from pipelines.common import job
 from pipelines.common.processes import ProcessPool
 from pipelines.common.progress import progress
 from pipelines.common.rejects import Rejects
-from pipelines.common.summary import require_targets
+from pipelines.common.summary import finish
 from pipelines.kuaisar.group import (
     MIN_INTERACTIONS,
     Kept,
+    count_steps,
     filter_interactions,
     group_part,
 )
@@ -91,7 +92,8 @@ def build_dataset(
             group_part, work=work, foreign=logs.foreign, end_time=days.end
         )
         grouped = list(pool.map(group, range(num_parts)))
-        kept = filter_interactions(grouped, logs.num_items)
+        paths = [part.path for part in grouped]
+        kept = filter_interactions(paths, logs.num_items)
         if not any(is_kept.any() for is_kept in kept.users):
             raise job.UserError(
                 f"{input_dir}: no user is left; before the log's last two days a user "
@@ -104,11 +106,15 @@ def build_dataset(
         from pipelines.common import writer
 
         summary, tables = _write_records(
-            staging, pool, grouped, kept, logs.codes, days, seed
+            staging, pool, paths, kept, logs.codes, days, seed
+        )
+        finish(
+            rejects,
+            count_steps(grouped, kept, int(summary.num_behaviors.sum())),
+            summary.targets,
+            allow_empty_splits=allow_empty_splits,
         )
         shutil.rmtree(work)
-        if not allow_empty_splits:
-            require_targets(summary.targets)
         writer.write_dataset(
             staging,
             summary,

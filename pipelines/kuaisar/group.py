@@ -1,23 +1,67 @@
 """Groups KuaiSAR's rows into behaviors, and filters users and items."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from pipelines.common.summary import Step
 from pipelines.kuaisar.repeats import is_foreign, repeated_clicks
 from pipelines.kuaisar.split import load_part
 
 MIN_INTERACTIONS = 5
+RULES = ("in the logs", "in the last two days", "only one behavior")
 
 
-def group_part(part: int, work: Path, foreign: np.ndarray, end_time: int) -> Path:
+class Behaviors(NamedTuple):
+    """Behaviors of some users."""
+
+    rec: np.ndarray  # Rows of REC.
+    sessions: np.ndarray  # Rows of SEARCH, one for each session.
+    click_session: np.ndarray  # Place in `sessions` of each item clicked in one.
+    click_item: np.ndarray
+
+    def take(self, is_rec: np.ndarray, is_session: np.ndarray) -> "Behaviors":
+        """The recommendations and sessions where the masks are true."""
+        place = np.cumsum(is_session) - 1
+        is_click = is_session[self.click_session]
+        return Behaviors(
+            self.rec[is_rec],
+            self.sessions[is_session],
+            place[self.click_session[is_click]],
+            self.click_item[is_click],
+        )
+
+    def items(self) -> np.ndarray:
+        """Sorted distinct items that were clicked."""
+        return np.unique(np.concatenate([self.rec["item"], self.click_item]))
+
+    def num_users(self) -> int:
+        """Number of distinct users."""
+        return len(np.union1d(self.rec["user"], self.sessions["user"]))
+
+    def num_events(self) -> int:
+        """Number of recommendations and sessions."""
+        return len(self.rec) + len(self.sessions)
+
+
+class Grouped(NamedTuple):
+    """One part's file of behaviors, and numbers of each step of `RULES`."""
+
+    path: Path
+    num_users: list[int]
+    num_events: list[int]
+
+
+def group_part(part: int, work: Path, foreign: np.ndarray, end_time: int) -> Grouped:
     """Groups the rows of one part's users into behaviors and saves them.
 
     A behavior is a clicked recommendation or a search session. A repeated click counts
-    once. A session has all rows
-    of one session id. Its time is their earliest time; its query and source come from
-    the first row. Only users with both kinds of behaviors are saved.
+    once. A session has all rows of one session id. Its time is their earliest time; its
+    query and source come from the first row. Only users with both kinds of behaviors
+    are saved.
 
     Args:
         part: Number of the part.
@@ -27,11 +71,12 @@ def group_part(part: int, work: Path, foreign: np.ndarray, end_time: int) -> Pat
         end_time: Behaviors at this time and later are dropped, ms.
 
     Returns:
-        A file of arrays: `users` [U] raw ids, sorted; `rec_user`, `rec_item`,
+        Its file has the arrays `users` [U] raw ids, sorted; `rec_user`, `rec_item`,
         `rec_time` of each recommendation, by user and time; `session_user`, `…_time`,
         `…_query`, `…_source` of each session, by user and time; `click_session`,
         `click_item` of each distinct item clicked in a session. Users and sessions are
-        given by their place in these arrays.
+        given by their place in these arrays. `items_0`, `items_1`, … are the items left
+        after each step of `RULES`.
     """
     rec, _ = load_part(work, "rec", part)
     rec = rec[~repeated_clicks(rec)]
@@ -41,19 +86,18 @@ def group_part(part: int, work: Path, foreign: np.ndarray, end_time: int) -> Pat
     for name, codes in (("query", "query_codes"), ("source", "source_codes")):
         table = np.load(work / f"{codes}.npz")
         search[name] = table["codes"][table["offsets"][piece] + search[name]]
-    sessions, click_session, click_item = _group_sessions(search, end_time)
-    rec = rec[rec["time"] < end_time]
-    users = np.intersect1d(rec["user"], sessions["user"])
-
-    rec = rec[np.isin(rec["user"], users)]
+    read = Behaviors(rec, *_group_sessions(search))
+    in_time = read.take(read.rec["time"] < end_time, read.sessions["time"] < end_time)
+    users = np.intersect1d(in_time.rec["user"], in_time.sessions["user"])
+    both = in_time.take(
+        np.isin(in_time.rec["user"], users), np.isin(in_time.sessions["user"], users)
+    )
+    steps = (read, in_time, both)
+    rec, sessions = both.rec, both.sessions
     rec = rec[np.lexsort((rec["time"], rec["user"]))]
-    chosen = np.flatnonzero(np.isin(sessions["user"], users))
-    order = chosen[np.lexsort((sessions["time"][chosen], sessions["user"][chosen]))]
-    place = np.full(len(sessions), -1)
-    place[order] = np.arange(len(order))
-    click_session = place[click_session]
-    is_kept = click_session >= 0
-    by_session = np.argsort(click_session[is_kept], kind="stable")
+    order = np.lexsort((sessions["time"], sessions["user"]))
+    click_session = np.argsort(order)[both.click_session]
+    by_session = np.argsort(click_session, kind="stable")
     path = work / f"grouped-{part:05d}.npz"
     np.savez(
         path,
@@ -65,13 +109,18 @@ def group_part(part: int, work: Path, foreign: np.ndarray, end_time: int) -> Pat
         session_time=sessions["time"][order],
         session_query=sessions["query"][order],
         session_source=sessions["source"][order],
-        click_session=click_session[is_kept][by_session],
-        click_item=click_item[is_kept][by_session],
+        click_session=click_session[by_session],
+        click_item=both.click_item[by_session],
+        **{f"items_{index}": step.items() for index, step in enumerate(steps)},
     )
-    return path
+    return Grouped(
+        path,
+        [step.num_users() for step in steps],
+        [step.num_events() for step in steps],
+    )
 
 
-def _group_sessions(search, end_time):
+def _group_sessions(search: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One row of SEARCH for each session; session and item of each clicked item."""
     order = np.lexsort((search["session"], search["user"]))
     rows = search[order]
@@ -88,13 +137,7 @@ def _group_sessions(search, end_time):
     clicks = np.stack([session[clicked], rows["item"][clicked]], axis=1)
     _, once = np.unique(clicks, axis=0, return_index=True)
     clicks = clicks[np.sort(once)]
-    is_kept = sessions["time"] < end_time
-    clicks = clicks[is_kept[clicks[:, 0]]]
-    return (
-        sessions[is_kept],
-        (np.cumsum(is_kept) - 1)[clicks[:, 0]],
-        clicks[:, 1],
-    )
+    return sessions, clicks[:, 0], clicks[:, 1]
 
 
 @dataclasses.dataclass
@@ -135,6 +178,29 @@ def filter_interactions(paths: list[Path], num_items: int) -> Kept:
         kept = Kept(users, items)
         if not changed:
             return kept
+
+
+def count_steps(grouped: Sequence[Grouped], kept: Kept, num_events: int) -> list[Step]:
+    """What the logs hold, and what is left after each rule.
+
+    Args:
+        grouped: The results of `group_part`.
+        kept: Result of `filter_interactions`.
+        num_events: Number of behaviors of the kept users and items.
+    """
+    num_items = len(kept.items)
+    users = np.sum([part.num_users for part in grouped], axis=0).tolist()
+    events = np.sum([part.num_events for part in grouped], axis=0).tolist()
+    steps = [Step(RULES[0], users[0], num_items, events[0])]
+    for index, rule in enumerate(("items never clicked", *RULES[1:])):
+        clicked = np.zeros(num_items, bool)
+        for part in grouped:
+            with np.load(part.path) as arrays:
+                clicked[arrays[f"items_{index}"]] = True
+        steps.append(Step(rule, users[index], int(clicked.sum()), events[index]))
+    num_users = sum(int(is_kept.sum()) for is_kept in kept.users)
+    rule = f"fewer than {MIN_INTERACTIONS} interactions"
+    return [*steps, Step(rule, num_users, int(kept.items.sum()), num_events)]
 
 
 def _active_users(path, num_users, items):

@@ -52,13 +52,20 @@ BAD_METADATA = [
 ]
 
 
-def test_malformed_rows_are_listed_by_reason_and_change_nothing(dataset_dir, tmp_path):
+def test_malformed_rows_are_listed_by_reason_and_change_nothing(
+    dataset_dir, tmp_path, capfd
+):
     reviews, metadata = layout_2014(tmp_path)
     append(reviews, [line for line, _ in BAD_REVIEWS])
     append(metadata, [line for line, _ in BAD_METADATA])
 
     dirty_dir = build((reviews, metadata), tmp_path / "out", max_bad_fraction=0.7)
 
+    lines = [line.split() for line in capfd.readouterr().err.splitlines()]
+    assert ["reviews.json.gz", "146", "19"] in lines
+    assert ["implausible", "unixReviewTime", "3"] in lines
+    assert ["kept", "122", "125", "127"] in lines
+    assert ["items", "without", "a", "search", "query", "122"] in lines
     with open(dirty_dir / "rejects.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     listed = {(row["source"], int(row["line"])): row for row in rows}

@@ -4,6 +4,15 @@ from handmade_kuaisar import build, handmade, ms, read_record
 from sar_tf.data.dataset_info import DatasetInfo
 
 NUM_CANDIDATES = 99
+DROPPED = """
+                                    users  items  events
+in the logs                             9    113     588
+dropped: items never clicked            0      1       0
+dropped: in the last two days           0      0       2
+dropped: only one behavior              2      0      12
+dropped: fewer than 5 interactions      1      2      10
+kept                                    6    110     564
+"""
 
 
 def test_sequence_in_time_with_searches_before_recommendations(dataset_dir):
@@ -85,9 +94,9 @@ def test_info_and_tables(dataset_dir):
     assert not (dataset_dir / "work").exists()
 
 
-def test_filters_repeat_until_all_have_five_interactions(dataset_dir, tmp_path):
+def test_filters_repeat_until_all_have_five_interactions(tmp_path, capfd):
     logs = handmade()
-    for item in (2000, 3000):
+    for item in (2000, 3000, 4000):  # Nobody clicks item 4000.
         logs.add_item(item)
     # Only recommendations, only searches: neither counts for items.
     logs.add_rec(8, "02 08:00:00", *range(1001, 1011), 2000)
@@ -114,6 +123,7 @@ def test_filters_repeat_until_all_have_five_interactions(dataset_dir, tmp_path):
     record = read_record(dropped, 902)
     assert record["type"][-2:] == [0, 0]
     assert record["clicked_items"] == []
+    assert DROPPED in capfd.readouterr().err
 
 
 def test_sessions_hold_five_items_and_queries_fifty_words(tmp_path):
