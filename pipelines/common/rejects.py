@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from pipelines.common.disk import writing
 from pipelines.common.job import UserError
 
 FILE_NAME = "rejects.csv"
@@ -54,13 +55,15 @@ class Rejects:
             for line, text in zip(lines, texts, strict=True)
         ]
         if rows:
-            self._writer().writerows(rows)
+            with writing(self.path):
+                self._writer().writerows(rows)
             self.counts.setdefault(source, Counter())[reason] += len(rows)
 
     def close(self) -> None:
         """Closes the file, which is then complete."""
         if self._file is not None:
-            self._file.close()
+            with writing(self.path):
+                self._file.close()
             self._file = None
 
     def check(self, source: str, num_rows: int, max_bad_fraction: float) -> None:
@@ -94,7 +97,7 @@ class Rejects:
             )
         self._file = open(  # noqa: SIM115
             self.path,
-            "x",
+            "w",
             encoding="utf-8",
             # JSON can hold lone surrogates, which UTF-8 cannot.
             errors="backslashreplace",

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pipelines.common.disk import writing
+
 
 class Vocabulary:
     """Distinct raw ids, sorted; the dense id of the first is 1, and 0 is unknown.
@@ -60,4 +62,5 @@ class Vocabulary:
             if "\n" in line or "\r" in line:
                 raise ValueError(f"raw id {line!r} has a line break")
         text = "".join(f"{line}\n" for line in lines)
-        Path(path).write_text(text, encoding="utf-8", newline="\n")
+        with writing(path):
+            Path(path).write_text(text, encoding="utf-8", newline="\n")

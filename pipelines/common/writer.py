@@ -1,13 +1,15 @@
 """Writes a dataset folder: shards of records, tables, dataset_info.json last."""
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from pipelines.common.disk import save_arrays, writing
 from pipelines.common.negatives import NUM_CANDIDATES
 from pipelines.common.ragged import RaggedTable
 from pipelines.common.vocabulary import Vocabulary
@@ -75,11 +77,14 @@ def write_shard(
         records: In the order of dense users.
         num_items: The highest dense item id.
         on_record: Called after each record, such as a progress bar's `update`.
+
+    Raises:
+        WriteError: The disk is full, or the folder is not writable.
     """
     path = Path(path)
     summary = Summary.empty(num_items)
     num_records = 0
-    with tf.io.TFRecordWriter(os.fspath(path)) as writer:
+    with _record_writer(path) as writer:
         for record in records:
             writer.write(encode_record(record))
             summary.count(record)
@@ -93,6 +98,17 @@ def write_shard(
     }
     summary.shards.append(shard)
     return summary
+
+
+@contextlib.contextmanager
+def _record_writer(path: Path) -> Iterator[tf.io.TFRecordWriter]:
+    with writing(path):
+        try:
+            with tf.io.TFRecordWriter(os.fspath(path)) as writer:
+                yield writer
+        except tf.errors.OpError as error:
+            # The text is "file; cause".
+            raise OSError(error.message.rpartition("; ")[2]) from error
 
 
 @dataclasses.dataclass
@@ -144,7 +160,7 @@ def write_dataset(
     directory = Path(directory)
     _write_tables(directory, tables)
     popularity = {task: summary.popularity[index] for task, index in TASKS.items()}
-    np.savez(directory / "popularity.npz", **popularity)
+    save_arrays(directory / "popularity.npz", **popularity)
     num_queries = len(tables.queries[1]) - 2
     rec_actions, search_actions = (
         int(summary.num_behaviors[TASKS[task]]) for task in ("rec", "search")
@@ -192,7 +208,7 @@ def _write_tables(directory: Path, tables: Tables) -> None:
     for name, vocabulary in tables.vocabularies.items():
         vocabulary.save(directory / "vocabularies" / f"{name}.txt")
     values, row_splits = tables.queries
-    np.savez(directory / "queries.npz", values=values, row_splits=row_splits)
+    save_arrays(directory / "queries.npz", values=values, row_splits=row_splits)
     for owner, features in (
         ("user", tables.user_features),
         ("item", tables.item_features),
@@ -210,7 +226,7 @@ def _write_tables(directory: Path, tables: Tables) -> None:
                 arrays[f"{name}/values"], arrays[f"{name}/row_splits"] = feature
             else:
                 arrays[name] = feature
-        np.savez(directory / f"{owner}_features.npz", **arrays)
+        save_arrays(directory / f"{owner}_features.npz", **arrays)
 
 
 def _describe(features: dict, num_words: int) -> dict[str, dict]:

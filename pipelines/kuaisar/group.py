@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipelines.common.disk import save_arrays
 from pipelines.common.summary import Step
 from pipelines.kuaisar.repeats import is_foreign, repeated_clicks
 from pipelines.kuaisar.split import load_part
@@ -99,7 +100,7 @@ def group_part(part: int, work: Path, foreign: np.ndarray, end_time: int) -> Gro
     click_session = np.argsort(order)[both.click_session]
     by_session = np.argsort(click_session, kind="stable")
     path = work / f"grouped-{part:05d}.npz"
-    np.savez(
+    save_arrays(
         path,
         users=users,
         rec_user=np.searchsorted(users, rec["user"]),

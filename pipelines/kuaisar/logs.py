@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.common import times
+from pipelines.common.disk import save_array, save_arrays
 from pipelines.common.job import UserError
 from pipelines.common.processes import ProcessPool
 from pipelines.common.progress import progress
@@ -131,7 +132,7 @@ class LogReader:
         catalogue = self._reject_repeated(items, "item")
         self._check(items)
         # The logs are checked against it.
-        np.save(self._work / "catalogue.npy", catalogue)
+        save_array(self._work / "catalogue.npy", catalogue)
 
         split = functools.partial(split_rec, num_parts=num_parts)
         rec = self._split(split, tables.rec)
@@ -277,7 +278,7 @@ def _merge_codes(path: Path, pieces: list[list[str]]) -> list[str]:
         The text of each of the job's codes.
     """
     texts = Vocabulary.build(*pieces)
-    np.savez(
+    save_arrays(
         path,
         codes=np.concatenate([texts.encode(piece) for piece in pieces]) - 1,
         offsets=np.cumsum([0, *(len(piece) for piece in pieces)]),

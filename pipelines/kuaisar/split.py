@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.common import times
+from pipelines.common.disk import save_array, save_arrays
 from pipelines.common.ragged import find_sorted, word_lists
 from pipelines.kuaisar.reader import BadRow, Piece, Rows
 
@@ -91,7 +92,7 @@ def split_users(piece: Piece, index: int, work: Path) -> Report:
     columns = {"id": rows.integers("user_id"), "line": rows.line}
     columns |= {name: rows.features(name) for name in USER_FEATURES}
     kept = {name: values[rows.good] for name, values in columns.items()}
-    np.savez(work / f"users-{index:05d}.npz", **kept)
+    save_arrays(work / f"users-{index:05d}.npz", **kept)
     return _report(rows)
 
 
@@ -105,7 +106,7 @@ def split_items(piece: Piece, index: int, work: Path) -> Report:
     texts = [captions[code] for code in codes[rows.good]]
     words = word_lists(texts, np.int64)
     kept["words"], kept["num_words"] = words.values, words.lengths
-    np.savez(work / f"items-{index:05d}.npz", **kept)
+    save_arrays(work / f"items-{index:05d}.npz", **kept)
     return _report(rows)
 
 
@@ -201,8 +202,8 @@ def load_part(work: Path, name: str, part: int) -> tuple[np.ndarray, np.ndarray]
 def _save(path: Path, rows: np.ndarray, part: np.ndarray, num_parts: int) -> None:
     offsets = np.zeros(num_parts + 1, np.int64)
     np.cumsum(np.bincount(part, minlength=num_parts), out=offsets[1:])
-    np.save(path.with_suffix(".npy"), rows[np.argsort(part, kind="stable")])
-    np.save(path.with_suffix(".offsets.npy"), offsets)
+    save_array(path.with_suffix(".npy"), rows[np.argsort(part, kind="stable")])
+    save_array(path.with_suffix(".offsets.npy"), offsets)
 
 
 def _catalogue_index(rows: Rows, item: np.ndarray, work: Path) -> np.ndarray:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipelines.common.disk import save_arrays
 from pipelines.common.ragged import RaggedTable, find_sorted, query_words
 from pipelines.common.vocabulary import Vocabulary
 from pipelines.common.writer import Tables
@@ -29,7 +30,7 @@ class DenseIds(NamedTuple):
 
     def save(self, work: Path) -> None:
         """Saves them for the job's other processes."""
-        np.savez(work / "dense_ids.npz", **self._asdict())
+        save_arrays(work / "dense_ids.npz", **self._asdict())
 
     @classmethod
     def load(cls, work: Path) -> "DenseIds":

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from pipelines.common.disk import writing
 from pipelines.simulate.behavior import Rows
 from pipelines.simulate.catalogue import QUERY_FORMS, Catalogue
 
@@ -48,7 +49,7 @@ def write_items(
             names = np.char.add(f"{level}_", values.astype(str)).astype(object)
             names[values == 0] = "empty"
             columns[f"{name}_{suffix}"] = names
-    pd.DataFrame(columns).to_csv(Path(directory) / "item_features.csv", index=False)
+    _append(Path(directory) / "item_features.csv", columns)
 
 
 def write_users(
@@ -71,19 +72,18 @@ def write_users(
         np.searchsorted(np.quantile(counts, [0.25, 0.5, 0.75]), counts) + 1
         for counts in num_rows.T
     ]
-    pd.DataFrame(
-        {
-            "user_id": user_ids,
-            "search_active_level": levels[0],
-            "rec_active_level": levels[1],
-            "onehot_feat1": group % 7 + 1,
-            "onehot_feat2": rng.integers(0, 10, len(user_ids)),
-        }
-    ).to_csv(Path(directory) / "user_features.csv", index=False)
+    columns = {
+        "user_id": user_ids,
+        "search_active_level": levels[0],
+        "rec_active_level": levels[1],
+        "onehot_feat1": group % 7 + 1,
+        "onehot_feat2": rng.integers(0, 10, len(user_ids)),
+    }
+    _append(Path(directory) / "user_features.csv", columns)
     follower, followed = rng.choice(user_ids, (2, 3 * len(user_ids)))
     follows = pd.DataFrame({"user_id": follower, "user_follow_id": followed})
     follows = follows[follower != followed].drop_duplicates().sort_values("user_id")
-    follows.to_csv(Path(directory) / "social_network.csv", index=False)
+    _append(Path(directory) / "social_network.csv", follows)
 
 
 def append_logs(
@@ -183,4 +183,5 @@ def _query_lists(codes, catalogue):
 
 def _append(path, columns):
     new = not path.exists()
-    pd.DataFrame(columns).to_csv(path, mode="a", header=new, index=False)
+    with writing(path):
+        pd.DataFrame(columns).to_csv(path, mode="a", header=new, index=False)
