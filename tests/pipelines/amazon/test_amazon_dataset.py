@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 from handmade_amazon import (
     NUM_FILLERS,
+    REVIEWS,
     START,
     build,
+    layout_2014,
     layout_2018,
     layout_2023,
     of_user,
@@ -34,6 +36,29 @@ def test_sequence_holds_a_search_before_each_click_that_has_a_query(dataset_dir)
     assert queries[2] in ("beauty hair", "beauty skin hair")
     assert queries[4] == "beauty hair"
     assert [queries[index] for index in (1, 3, 5, 6, 7)] == [""] * 5
+
+
+def test_repeats_ties_and_draws_of_queries(tmp_path):
+    reviews = [
+        *REVIEWS,
+        ("u1", "i1", 60),  # Again, but at another time.
+        *(("u3", item, 20) for item in ("i5", "i3", "i4", "i1")),  # A tie.
+        *((f"w{user}", "i2", 5) for user in range(40)),
+    ]
+    dataset_dir = build(layout_2014(tmp_path, reviews), tmp_path / "out")
+    fields, items = parse(dataset_dir), raw_ids(dataset_dir, "item")
+
+    def clicks(user):
+        sequence = of_user(fields, user, "item", "sequence")
+        return [items[item] for item in sequence if item]
+
+    assert clicks(1) == ["i1", "i2", "i3", "i4", "i5", "i1"]
+    assert clicks(3) == ["i5", "i3", "i4", "i1"]
+    # An item's queries are drawn equally often.
+    is_search = fields["type"] == 0
+    of_i2 = np.flatnonzero(is_search)[-40:]
+    counts = np.unique(fields["query"][of_i2], return_counts=True)[1]
+    assert len(counts) == 2 and counts.min() >= 10
 
 
 def test_targets_leave_one_out_and_see_only_what_is_earlier(dataset_dir):

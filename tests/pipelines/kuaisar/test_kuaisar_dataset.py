@@ -1,5 +1,5 @@
 import numpy as np
-from handmade_kuaisar import build, handmade, ms, read_record
+from handmade_kuaisar import build, contents, handmade, ms, read_record
 
 from sar_tf.data.dataset_info import DatasetInfo
 
@@ -140,3 +140,51 @@ def test_sessions_hold_five_items_and_queries_fifty_words(tmp_path):
     assert record["target_item"][:8] == [4, 5, 6, 7, 8, 9, 10, 6]
     items = np.load(dataset_dir / "item_features.npz")
     assert np.diff(items["caption/row_splits"]).max() == 50
+
+
+def test_session_of_several_rows(tmp_path):
+    logs = handmade()
+    # One session: it has the first row's query and the earliest time, and its item
+    # 1020 is one interaction.
+    logs.add_session(7, "05 08:00:00", 70, "[5]", "HISTORY", {1020: 1})
+    logs.add_session(7, "04 08:00:00", 70, "[70]", "HISTORY", {1021: 0, 1020: 2})
+    # The log ends on 06-10, so 06-09 is dropped.
+    logs.add_session(7, "08 23:59:59.999", 71, "[3]", "HISTORY", {1022: 0})
+    logs.add_session(7, "09 00:00:00", 72, "[3]", "HISTORY", {1023: 1})
+    dataset_dir = build(logs, tmp_path)
+
+    record = read_record(dataset_dir, 7)
+    assert record["timestamp"] == [
+        *[ms("02 10:00:00")] * 3,
+        ms("04 08:00:00"),
+        ms("06 23:59:59.999"),
+        ms("07 00:00:00"),
+        ms("07 12:00:00"),
+        ms("08 00:00:00"),
+        *[ms("08 23:59:59.999")] * 2,
+    ]
+    # Queries in the order of their texts: "3", "5", "5 70", "70".
+    assert record["query"] == [3, 0, 0, 2, 0, 0, 0, 4, 1, 0]
+    assert record["clicked_items"] == [4, 20, 9, 8]
+    assert record["target_item"] == [20, 6, 7, 9, 8, 10]
+    assert DatasetInfo.load(dataset_dir).targets["search"]["train"] == 1
+
+
+def test_user_whose_recommendations_are_all_dropped_goes(dataset_dir, tmp_path):
+    logs = handmade()
+    logs.add_item(2000)
+    logs.add_rec(8, "02 08:00:00", 2000)
+    clicks = dict.fromkeys(range(1001, 1011), 1)
+    logs.add_session(8, "02 09:00:00", 60, "[5]", "HISTORY", clicks)
+    assert contents(build(logs, tmp_path, command="the command")) == contents(
+        dataset_dir
+    )
+
+
+def test_last_day_is_beijings(dataset_dir, tmp_path):
+    logs = handmade()
+    (last,) = [row for row in logs.rec if row["timestamp"] > ms("10 00:00:00")]
+    last["timestamp"] = float(ms("10 00:00:00"))  # In UTC it is 06-09.
+    assert contents(build(logs, tmp_path, command="the command")) == contents(
+        dataset_dir
+    )
