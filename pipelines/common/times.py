@@ -52,7 +52,7 @@ def require_unit(counts: Counter[str], unit: str, source: str, column: str) -> N
     Raises:
         UserError: Names the file, the column and the unit that fits.
     """
-    found, rows = counts.most_common(1)[0]
+    found, rows = max(counts.items(), key=lambda pair: pair[1], default=("none", 0))
     if found in (unit, "none") or 2 * rows <= counts.total():
         return
     raise UserError(

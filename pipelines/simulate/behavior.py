@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
+from pipelines.common.repeats import is_repeated
 from pipelines.simulate.catalogue import FORGETFUL_FORM, QUERY_FORMS, Catalogue
 
 TIME_ZONE = "Asia/Shanghai"
@@ -91,6 +92,10 @@ def draw_rows(
     _draw_themes(rows, interests, catalogue, rng)
     _draw_shown_items(rows, catalogue, rng)
     _draw_clicked_items(rows, catalogue, rng)
+    # Nobody clicks an item twice in one batch; jobs reject such a click.
+    clicks = np.flatnonzero(rows.is_rec & rows.clicked)
+    again = is_repeated(rows.user[clicks], rows.item[clicks], rows.time[clicks])
+    rows.clicked[clicks[again]] = False
     return rows, interests[:, 0, 0]
 
 

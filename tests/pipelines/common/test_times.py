@@ -1,4 +1,5 @@
 import time
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ def test_most_times_decide_the_unit():
     with pytest.raises(UserError, match=r"a.csv: 10 of 19 times in 't' look like sec"):
         times.require_unit(counts, "milliseconds", "a.csv", "t")
     times.require_unit(counts, "seconds", "a.csv", "t")
+    times.require_unit(Counter(), "seconds", "a.csv", "t")  # A file without rows.
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,8 @@ def test_rows_have_the_shape_of_kuaisar(logs):
     assert (session["click_cnt"].max() > 0).mean() == pytest.approx(0.6, abs=0.02)
     for column in ("user_id", "keyword", "search_session_timestamp"):
         assert (session[column].nunique() == 1).all()
+    clicked = rec[rec["click"] == 1]
+    assert not clicked.duplicated(["user_id", "timestamp", "item_id"]).any()
     batches = rec.groupby(["user_id", "timestamp"]).size()
     assert batches.mean() > 4
     for clock, milliseconds in (
