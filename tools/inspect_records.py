@@ -111,8 +111,8 @@ def _find_record(dataset, raw_user: str) -> dict:
             "vocabularies/user.txt"
         )
     dense = users.index(raw_user) + 1
-    paths = [str(path) for path in dataset.shard_paths()]
-    for serialized in tf.data.TFRecordDataset(paths).batch(1024):
+    dataset.require_intact(dataset.info.shards)
+    for serialized in tf.data.TFRecordDataset(dataset.shard_paths()).batch(1024):
         found = tf.where(parse_records(serialized, ["user"])["user"] == dense)
         if len(found):
             record = parse_records(tf.gather(serialized, found[0]))

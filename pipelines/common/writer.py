@@ -13,7 +13,7 @@ from pipelines.common.disk import save_arrays, writing
 from pipelines.common.negatives import NUM_CANDIDATES
 from pipelines.common.ragged import RaggedTable
 from pipelines.common.vocabulary import Vocabulary
-from sar_tf.data.dataset_info import DatasetInfo, sha256
+from sar_tf.data.dataset_info import DatasetInfo, list_tables, sha256
 from sar_tf.data.schema import SPLITS, TASKS, UserRecord, encode_record
 
 
@@ -198,6 +198,7 @@ def write_dataset(
         },
         num_behaviors=rec_actions + search_actions,
         shards=summary.shards,
+        tables=list_tables(directory),
     )
     info.save(directory)
     return info

@@ -1,13 +1,33 @@
 """A finished dataset folder: its info, vocabularies and tables."""
 
+import functools
+import hashlib
 import os
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from sar_tf.data.dataset_info import DatasetError, DatasetInfo
+from sar_tf.data.dataset_info import DatasetError, DatasetInfo, list_tables
+
+# Errors of NumPy for damaged tables, from thousands of trials.
+_SIGNS_OF_DAMAGE = (
+    EOFError,
+    KeyError,
+    MemoryError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class SequenceDataset:
@@ -23,17 +43,50 @@ class SequenceDataset:
         self.dataset_dir = Path(dataset_dir)
         self.info = info
         self.cache: dict = {}
+        self._intact: set[str] = set()
 
     @classmethod
     def open(cls, dataset_dir: str | os.PathLike) -> "SequenceDataset":
-        """Opens a folder and checks that every shard in it is complete.
+        """Opens a folder and checks its files.
+
+        The info, the tables and the vocabularies must have their checksums; shards
+        must exist in full. `require_intact` compares the checksums of shards later,
+        so that a large dataset opens quickly.
 
         Raises:
             DatasetError: The folder is unfinished, damaged or of another version.
         """
         info = DatasetInfo.load(dataset_dir)
-        info.verify_shards(dataset_dir)
+        info.verify_tables(dataset_dir)
+        info.verify_shards(dataset_dir, checksums=False)
         return cls(dataset_dir, info)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """What tells datasets apart whose dense ids stand for different things.
+
+        A SHA-256 of the checksums of the vocabularies, the queries and the features.
+        Datasets of other targets may have the same one.
+        """
+        digest = hashlib.sha256()
+        for table in self.info.tables or list_tables(self.dataset_dir):
+            if table["file"] != "popularity.npz":  # counts targets
+                digest.update(f"{table['file']} {table['sha256']}\n".encode())
+        return digest.hexdigest()
+
+    def require_intact(self, shards: Iterable[dict]) -> None:
+        """Compares the checksums of shards, of each one once.
+
+        Args:
+            shards: Of `info.shards`.
+
+        Raises:
+            DatasetError: Names the first shard at fault.
+        """
+        for shard in shards:
+            if shard["file"] not in self._intact:
+                self.info.verify_file(self.dataset_dir, shard)
+                self._intact.add(shard["file"])
 
     def shard_paths(self) -> list[str]:
         return [str(self.dataset_dir / shard["file"]) for shard in self.info.shards]
@@ -115,7 +168,7 @@ class SequenceDataset:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 loaded = dict(arrays)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except _SIGNS_OF_DAMAGE as error:
             raise DatasetError(f"{path} cannot be read ({error}); {advice}") from error
         for name, length in lengths.items():
             if name not in loaded:

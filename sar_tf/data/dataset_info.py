@@ -10,6 +10,7 @@ from sar_tf.data.schema import SCHEMA_VERSION
 from sar_tf.files import whole_file
 
 FILE_NAME = "dataset_info.json"
+_CHECKSUM = "checksum"
 
 
 class DatasetError(ValueError):
@@ -41,10 +42,15 @@ class DatasetInfo:
     targets: dict[str, dict[str, int]]  # Task -> split -> number of targets.
     num_behaviors: int
     shards: list[dict]  # {"file", "num_records", "num_bytes", "sha256"}
+    # {"file", "num_bytes", "sha256"} of each table and vocabulary; older datasets
+    # have none.
+    tables: list[dict] = dataclasses.field(default_factory=list)
     schema_version: int = SCHEMA_VERSION
 
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+        """The text of dataset_info.json, with a checksum of everything else in it."""
+        values = dataclasses.asdict(self)
+        return json.dumps({**values, _CHECKSUM: _checksum(values)}, indent=2) + "\n"
 
     def save(self, dataset_dir: str | os.PathLike) -> None:
         """Writes dataset_info.json, whole or not at all."""
@@ -73,7 +79,8 @@ class DatasetInfo:
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
             version = values["schema_version"]
-        except (ValueError, TypeError, KeyError) as error:
+            checksum = values.pop(_CHECKSUM, None)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DatasetError(
                 f"{path} is damaged ({error!r}); make the dataset again"
             ) from error
@@ -82,12 +89,27 @@ class DatasetInfo:
                 f"{path} has schema version {version}, this code reads version "
                 f"{SCHEMA_VERSION}; make the dataset again with this code"
             )
+        # Older datasets have neither a checksum nor a list of tables.
+        if checksum != _checksum(values) and (checksum or "tables" in values):
+            raise DatasetError(
+                f"{path} is damaged or was edited (its checksum is not that of its "
+                "content); make the dataset again"
+            )
         try:
             return cls(**values)
         except TypeError as error:
             raise DatasetError(
                 f"{path} is damaged ({error}); make the dataset again"
             ) from error
+
+    def verify_tables(self, dataset_dir: str | os.PathLike) -> None:
+        """Checks that every table and vocabulary exists and has its checksum.
+
+        Raises:
+            DatasetError: Names the first file at fault.
+        """
+        for table in self.tables:
+            self.verify_file(dataset_dir, table)
 
     def verify_shards(
         self, dataset_dir: str | os.PathLike, checksums: bool = True
@@ -103,20 +125,57 @@ class DatasetInfo:
             DatasetError: Names the first shard at fault.
         """
         for shard in self.shards:
-            path = Path(dataset_dir) / shard["file"]
-            advice = "copy it again, or make the dataset again"
-            if self.command:
-                advice += f" with: {self.command}"
-            if not path.is_file():
-                raise DatasetError(f"{path} is missing; {advice}")
-            num_bytes = path.stat().st_size
-            if num_bytes != shard["num_bytes"]:
-                raise DatasetError(
-                    f"{path} has {num_bytes} bytes instead of {shard['num_bytes']}, "
-                    f"it was cut short or changed; {advice}"
-                )
-            if checksums and sha256(path) != shard["sha256"]:
-                raise DatasetError(f"{path} is damaged (its SHA-256 differs); {advice}")
+            self.verify_file(dataset_dir, shard, checksums)
+
+    def verify_file(
+        self, dataset_dir: str | os.PathLike, entry: dict, checksum: bool = True
+    ) -> None:
+        """Checks one file.
+
+        Args:
+            dataset_dir: The folder that holds the file.
+            entry: One of `shards` or `tables`.
+            checksum: Whether to read the file and compare its SHA-256, too.
+
+        Raises:
+            DatasetError: The file is missing, cannot be read or has changed.
+        """
+        path = Path(dataset_dir) / entry["file"]
+        advice = "copy it again, or make the dataset again"
+        if self.command:
+            advice += f" with: {self.command}"
+        if not path.is_file():
+            raise DatasetError(f"{path} is missing; {advice}")
+        num_bytes = path.stat().st_size
+        if num_bytes != entry["num_bytes"]:
+            raise DatasetError(
+                f"{path} has {num_bytes} bytes instead of {entry['num_bytes']}, "
+                f"it was cut short or changed; {advice}"
+            )
+        try:
+            is_damaged = checksum and sha256(path) != entry["sha256"]
+        except OSError as error:
+            raise DatasetError(f"{path} cannot be read ({error.strerror})") from error
+        if is_damaged:
+            raise DatasetError(f"{path} is damaged (its SHA-256 differs); {advice}")
+
+
+def list_tables(dataset_dir: str | os.PathLike) -> list[dict]:
+    """The entries of `DatasetInfo.tables` for a folder, by name of the file."""
+    root = Path(dataset_dir)
+    return [
+        {
+            "file": path.relative_to(root).as_posix(),
+            "num_bytes": path.stat().st_size,
+            "sha256": sha256(path),
+        }
+        for path in sorted([*root.glob("*.npz"), *root.glob("vocabularies/*.txt")])
+    ]
+
+
+def _checksum(values: dict) -> str:
+    """The SHA-256 of values of JSON, whatever the order and layout of their text."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def sha256(path: str | os.PathLike) -> str:

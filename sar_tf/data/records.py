@@ -28,6 +28,9 @@ def read_blocks(
 
     Returns:
         A dataset of [U] strings.
+
+    Raises:
+        DatasetError: A shard is damaged. Each is checked when it is first asked for.
     """
     info = dataset.info
     fewest, most = _BLOCK_USERS
@@ -35,12 +38,14 @@ def read_blocks(
     block_users = min(max(_BLOCK_BEHAVIORS // behaviors, fewest), most)
     paths = dataset.shard_paths()
     by_record = len(paths) < num_workers
+    own = slice(None) if by_record else slice(worker, None, num_workers)
+    dataset.require_intact(info.shards[own])
 
     def read(paths: tf.Tensor) -> tf.data.Dataset:
         records = tf.data.TFRecordDataset(paths)
         return records.shard(num_workers, worker) if by_record else records
 
-    paths = tf.constant(paths if by_record else paths[worker::num_workers])
+    paths = tf.constant(paths[own])
     if seed is None:
         return read(paths).batch(block_users)
 

@@ -3,18 +3,23 @@ import json
 import pytest
 from support.builders import make_record, rec, write_dataset
 
+from sar_tf.data import dataset_info
 from sar_tf.data.dataset import SequenceDataset
-from sar_tf.data.dataset_info import DatasetError, DatasetInfo
+from sar_tf.data.dataset_info import DatasetError, DatasetInfo, sha256
+from sar_tf.data.pipeline import BatchPipeline
+from sar_tf.data.records import read_blocks
 
 
 @pytest.fixture
 def dataset_dir(tmp_path):
     records = [make_record(user, [rec(1, user)]) for user in (1, 2)]
+    records[0] = make_record(1, [rec(1, 1)], [(0, "train", 1)])
     write_dataset(tmp_path, records, num_items=2, queries=[[1, 2], []])
     return tmp_path
 
 
-SHARD = "users-00001-of-00002.tfrecord"
+SHARDS = ["users-00000-of-00002.tfrecord", "users-00001-of-00002.tfrecord"]
+SHARD = SHARDS[1]
 
 
 def test_round_trip(dataset_dir):
@@ -67,13 +72,108 @@ def test_truncated_shard(dataset_dir):
     assert "python -m pipelines.test" in str(error.value)
 
 
-def test_shard_with_one_bit_flipped(dataset_dir):
-    content = bytearray((dataset_dir / SHARD).read_bytes())
-    content[40] ^= 1
-    (dataset_dir / SHARD).write_bytes(content)
-    DatasetInfo.load(dataset_dir).verify_shards(dataset_dir, checksums=False)
+def flip_a_bit(path, place=40):
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_shard_with_one_bit_flipped_is_found_when_it_is_read(dataset_dir):
+    flip_a_bit(dataset_dir / SHARD)
+    dataset = SequenceDataset.open(dataset_dir)
     with pytest.raises(DatasetError, match=f"{SHARD} is damaged"):
+        read_blocks(dataset, None)
+    pipeline = BatchPipeline(dataset)
+    with pytest.raises(DatasetError, match=f"{SHARD} is damaged"):
+        pipeline.train()
+    read_blocks(dataset, None, worker=0, num_workers=2)  # reads the other one alone
+
+
+def test_a_shard_is_checked_once(dataset_dir, monkeypatch):
+    paths = []
+    monkeypatch.setattr(
+        dataset_info, "sha256", lambda path: paths.append(path) or sha256(path)
+    )
+    dataset = SequenceDataset.open(dataset_dir)
+    assert not [path for path in paths if path.suffix == ".tfrecord"]
+    for _ in range(2):
+        read_blocks(dataset, None)
+    assert [path.name for path in paths if path.suffix == ".tfrecord"] == SHARDS
+
+
+def test_every_table_and_vocabulary_is_listed(dataset_dir):
+    files = {
+        path.relative_to(dataset_dir).as_posix()
+        for path in dataset_dir.rglob("*")
+        if path.is_file()
+    }
+    listed = [table["file"] for table in DatasetInfo.load(dataset_dir).tables]
+    assert {*listed, *SHARDS, "dataset_info.json"} == files
+    assert len(listed) == 8
+
+
+TABLES = ["queries.npz", "item_features.npz", "popularity.npz", "vocabularies/user.txt"]
+
+
+@pytest.mark.parametrize("file", TABLES)
+def test_a_changed_table_is_found_when_the_folder_is_opened(dataset_dir, file):
+    flip_a_bit(dataset_dir / file, 15)
+    with pytest.raises(DatasetError, match=f"{file} is damaged"):
         SequenceDataset.open(dataset_dir)
+    (dataset_dir / file).unlink()
+    with pytest.raises(DatasetError, match=f"{file} is missing"):
+        SequenceDataset.open(dataset_dir)
+
+
+@pytest.mark.parametrize(
+    ("found", "changed"),
+    [
+        ('"num_behaviors": 2', '"num_behaviors": 3'),
+        ('"level"', '"lebel"'),
+        ('"tables"', '"tablet"'),
+        ('"checksum"', '"checksun"'),
+        ('"checksum": "', '"checksum": "0'),
+    ],
+)
+def test_an_edited_info_is_found(dataset_dir, found, changed):
+    path = dataset_dir / "dataset_info.json"
+    text = path.read_text()
+    assert text.count(found) == 1
+    path.write_text(text.replace(found, changed))
+    with pytest.raises(DatasetError, match=r"dataset_info.json is damaged"):
+        SequenceDataset.open(dataset_dir)
+
+
+def older(dataset_dir):
+    """Makes the folder one of the first version, which had no such checksums."""
+    path = dataset_dir / "dataset_info.json"
+    values = json.loads(path.read_text())
+    del values["checksum"], values["tables"]
+    path.write_text(json.dumps(values))
+
+
+def test_an_older_dataset_opens_and_has_the_same_fingerprint(dataset_dir):
+    expected = SequenceDataset.open(dataset_dir).fingerprint
+    older(dataset_dir)
+    dataset = SequenceDataset.open(dataset_dir)
+    assert dataset.fingerprint == expected
+    assert dataset.query_words(3).shape == (3, 3)
+
+
+def test_the_fingerprint_tells_what_ids_stand_for(tmp_path):
+    def fingerprint(name, items=1, queries=((1, 2),), split="train"):
+        (tmp_path / name).mkdir()
+        behaviors = [rec(1, 1), rec(2, 1)]
+        targets = [(1, split, 1)] if split else []
+        record = make_record(1, behaviors, targets)
+        write_dataset(tmp_path / name, [record], items + 99, list(queries))
+        return SequenceDataset.open(tmp_path / name).fingerprint
+
+    expected = fingerprint("one")
+    assert fingerprint("same") == expected
+    assert fingerprint("other_targets", split="test") == expected
+    assert fingerprint("more_items", items=2) != expected
+    assert fingerprint("other_queries", queries=[[2, 1]]) != expected
 
 
 def test_tables(dataset_dir):
@@ -84,11 +184,12 @@ def test_tables(dataset_dir):
     tables = dataset.feature_tables(max_words=3)
     assert tables["user"]["level"].tolist() == [0, 1, 2]
     assert tables["item"]["caption"].tolist() == [[0, 0, 0], [1, 2, 0], [0, 0, 0]]
-    assert dataset.popularity()["rec"].tolist() == [0, 0, 0]
+    assert dataset.popularity()["rec"].tolist() == [0, 1, 0]
 
 
 @pytest.mark.parametrize("file", ["queries.npz", "vocabularies/user.txt"])
-def test_missing_table(dataset_dir, file):
+def test_missing_table_of_an_older_dataset(dataset_dir, file):
+    older(dataset_dir)
     (dataset_dir / file).unlink()
     dataset = SequenceDataset.open(dataset_dir)
     with pytest.raises(DatasetError, match=f"{file} cannot be read"):
@@ -96,7 +197,8 @@ def test_missing_table(dataset_dir, file):
         dataset.vocabulary("user")
 
 
-def test_truncated_table(dataset_dir):
+def test_truncated_table_of_an_older_dataset(dataset_dir):
+    older(dataset_dir)
     path = dataset_dir / "queries.npz"
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(DatasetError, match=r"queries.npz cannot be read"):
