@@ -1,6 +1,7 @@
 """Reads Amazon reviews and metadata, in the layouts of 2014, 2018 and 2023."""
 
 import ast
+import codecs
 import gzip
 import itertools
 import json
@@ -170,6 +171,8 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         number = 0
         try:
             for number, line in enumerate(lines, start=1):
+                if number == 1:
+                    line = line.removeprefix(codecs.BOM_UTF8)
                 if line.strip():
                     yield number, line
                 if number % 5000 == 0:

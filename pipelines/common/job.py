@@ -5,6 +5,7 @@ import contextlib
 import shlex
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
 from sar_tf.files import whole_folder
@@ -80,6 +81,13 @@ def run(
         job(args)
     except (UserError, OSError) as error:
         sys.exit(f"{parser.prog}: {error}")
+    except MemoryError as error:
+        sys.exit(f"{parser.prog}: not enough memory ({error}), nothing was written")
+    except BrokenExecutor:
+        sys.exit(
+            f"{parser.prog}: one of its processes was killed, nothing was written; "
+            "the system does so when memory is short"
+        )
     except KeyboardInterrupt:
         sys.exit(f"{parser.prog}: interrupted, nothing was written")
 

@@ -20,6 +20,8 @@ from pipelines.simulate.files import append_logs, write_items, write_users
 
 USERS_PER_PART = 5000  # Number of users in memory at a time.
 MIN_ITEMS = 400
+MAX_SIZE = 10**8  # Number of users and of items.
+MAX_ROWS = 10**5  # Mean number of rows of a user.
 
 
 def write_logs(
@@ -47,12 +49,13 @@ def write_logs(
     Raises:
         job.UserError: A size is too small, or output_dir already holds files.
     """
-    if num_users < 1:
-        raise job.UserError(f"--num_users {num_users} is below 1")
-    if num_items < MIN_ITEMS:
-        raise job.UserError(f"--num_items {num_items} is below {MIN_ITEMS}")
-    if rows_per_user <= 0:
-        raise job.UserError(f"--rows_per_user {rows_per_user} is not above 0")
+    for flag, value, lowest, highest in (
+        ("num_users", num_users, 1, MAX_SIZE),
+        ("num_items", num_items, MIN_ITEMS, MAX_SIZE),
+        ("rows_per_user", rows_per_user, 1, MAX_ROWS),
+    ):
+        if not lowest <= value <= highest:
+            raise job.UserError(f"--{flag} {value} is not from {lowest} to {highest:,}")
     if not 0 < search_share < 1:
         raise job.UserError(f"--search_share {search_share} is not between 0 and 1")
     rng = np.random.default_rng(seed)

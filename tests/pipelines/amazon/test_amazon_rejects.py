@@ -1,4 +1,5 @@
 import csv
+import gzip
 
 from handmade_amazon import (
     HIERARCHIES,
@@ -144,3 +145,14 @@ def test_times_in_another_unit_and_empty_splits_are_one_error(tmp_path):
     assert "no target falls into train and validation and test" in message
     assert "--allow_empty_splits" in message
     build(files, tmp_path / "out", allow_empty_splits=True)
+
+
+def test_byte_order_mark_in_front_of_a_file(dataset_dir, tmp_path):
+    files = []
+    for path in layout_2014(tmp_path):
+        files.append(path.with_suffix(""))
+        files[-1].write_bytes(b"\xef\xbb\xbf" + gzip.decompress(path.read_bytes()))
+    marked_dir = build(files, tmp_path / "out")
+    assert not (marked_dir / "rejects.csv").exists()
+    shards = [DatasetInfo.load(path).shards for path in (marked_dir, dataset_dir)]
+    assert shards[0] == shards[1]

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
@@ -98,6 +99,8 @@ def test_job_gets_its_flags_and_the_command(tmp_path):
     [
         (job.UserError("no such file"), "python -m pipelines.simulate: no such file"),
         (OSError(28, "No space left", "x"), "No space left: 'x'"),
+        (MemoryError("1 TiB"), "not enough memory (1 TiB)"),
+        (BrokenProcessPool("x"), "one of its processes was killed"),
         (KeyboardInterrupt(), "interrupted, nothing was written"),
     ],
 )

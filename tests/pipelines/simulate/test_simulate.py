@@ -158,7 +158,16 @@ def test_seed_decides_every_byte(tmp_path):
 
 @pytest.mark.parametrize(
     ("flag", "value"),
-    [("num_users", 0), ("num_items", 100), ("rows_per_user", 0), ("search_share", 1)],
+    [
+        ("num_users", 0),
+        ("num_users", 10**18),
+        ("num_items", 100),
+        ("rows_per_user", 0),
+        ("rows_per_user", float("nan")),
+        ("rows_per_user", float("inf")),
+        ("search_share", 1),
+        ("search_share", float("nan")),
+    ],
 )
 def test_bad_size_is_named(flag, value, tmp_path):
     with pytest.raises(job.UserError, match=f"--{flag}"):
