@@ -27,6 +27,7 @@ def finish(
     *,
     notes: Mapping[str, int] | None = None,
     allow_empty_splits: bool = False,
+    log_end: str = "",
 ) -> None:
     """Prints on stderr what a job read, dropped and kept, and fails on an empty split.
 
@@ -36,13 +37,14 @@ def finish(
         targets: [tasks, splits] number of targets.
         notes: Other numbers to print.
         allow_empty_splits: Whether train, validation or test may have no target.
+        log_end: The log's last day, if the splits depend on it.
 
     Raises:
         UserError: Names the empty splits.
     """
     print(summary_text(rejects, steps, targets, notes or {}), file=sys.stderr)
     if not allow_empty_splits:
-        require_targets(targets)
+        require_targets(targets, log_end)
 
 
 def summary_text(
@@ -86,11 +88,12 @@ def _aligned(rows: Sequence[tuple]) -> str:
     )
 
 
-def require_targets(targets: np.ndarray) -> None:
+def require_targets(targets: np.ndarray, log_end: str = "") -> None:
     """Fails if train, validation or test has no target of any task.
 
     Args:
         targets: [tasks, splits] number of targets.
+        log_end: The log's last day, if the splits depend on it.
 
     Raises:
         UserError: Names the empty splits.
@@ -101,8 +104,9 @@ def require_targets(targets: np.ndarray) -> None:
     empty = [name for name, count in counts.items() if not count]
     if empty:
         found = ", ".join(f"{name} {count}" for name, count in counts.items())
+        end = f", the log ends on {log_end}" if log_end else ""
         raise UserError(
-            f"no target falls into {' and '.join(empty)} (targets: {found}); the log "
-            "is too short for the job's splits, or some of its times are wrong; "
+            f"no target falls into {' and '.join(empty)} (targets: {found}{end}); the "
+            "log is too short for the job's splits, or some of its times are wrong; "
             "--allow_empty_splits makes the dataset in spite of it"
         )

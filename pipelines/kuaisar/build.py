@@ -21,6 +21,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from pipelines.common import job
 from pipelines.common.processes import ProcessPool
 from pipelines.common.progress import progress
@@ -113,6 +115,7 @@ def build_dataset(
             count_steps(grouped, kept, int(summary.num_behaviors.sum())),
             summary.targets,
             allow_empty_splits=allow_empty_splits,
+            log_end=days.log_end,
         )
         shutil.rmtree(work)
         writer.write_dataset(
@@ -132,6 +135,12 @@ class Days(NamedTuple):
     validation: int
     test: int
     end: int  # The first day that is dropped.
+
+    @property
+    def log_end(self) -> str:
+        """The day on which the log ends, such as 2023-06-10."""
+        end = (self.end + BEIJING_MS) // DAY_MS
+        return str(np.datetime64(end + DROPPED_DAYS - 1, "D"))
 
     @classmethod
     def of_log(cls, last_time: int) -> "Days":

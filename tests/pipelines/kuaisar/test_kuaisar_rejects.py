@@ -144,7 +144,8 @@ def test_log_whose_splits_are_empty_says_so(tmp_path):
     logs = handmade()
     logs.add_rec(901, "30 09:30:00", 1001)
     with pytest.raises(
-        job.UserError, match=r"no target falls into validation and test .*train"
+        job.UserError,
+        match=r"into validation and test .*train \d+,.* ends on 2023-06-30\)",
     ):
         build(logs, tmp_path)
     build(logs, tmp_path, "allowed", allow_empty_splits=True)
@@ -195,3 +196,14 @@ def test_all_missing_files_and_columns_are_one_line(tmp_path):
         "'timestamp', 'click'",
     ):
         build(input_dir, tmp_path)
+
+
+def test_log_of_malformed_rows_alone_says_so(tmp_path):
+    input_dir = handmade().write(tmp_path / "logs")
+    path = input_dir / "src_inter.csv"
+    header, *rows = path.read_text().splitlines()
+    path.write_text("\n".join([header, *(f'"{row}' for row in rows)]))
+    with pytest.raises(
+        job.UserError, match=r"src_inter.csv: 11 of 11 .*unclosed quote: 11.*no well-fo"
+    ):
+        build(input_dir, tmp_path, max_bad_fraction=1.0)
