@@ -60,6 +60,8 @@ def open_tables(input_dir: Path) -> RawTables:
     Raises:
         UserError: Names all missing files and columns, and files without rows.
     """
+    if not input_dir.is_dir():
+        raise UserError(f"--input_dir {input_dir}: no such folder")
     tables, problems = {}, []
     for table, name, columns in (
         ("users", "user_features.csv", USER_COLUMNS),

@@ -196,6 +196,8 @@ def test_all_missing_files_and_columns_are_one_line(tmp_path):
         "'timestamp', 'click'",
     ):
         build(input_dir, tmp_path)
+    with pytest.raises(job.UserError, match=r"^--input_dir .*gone: no such folder$"):
+        build(tmp_path / "gone", tmp_path)
 
 
 def test_log_of_malformed_rows_alone_says_so(tmp_path):
