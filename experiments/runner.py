@@ -88,9 +88,9 @@ def _train(config, folder, program):
 
 def _export(config, folder):
     # A SavedModel is for one device, whatever devices trained the model.
-    model, _ = load_run(folder.path, **{**_fields(config), "strategy": "one_device"})
+    model, data = load_run(folder.path, **{**_fields(config), "strategy": "one_device"})
     with full_disk_named(folder.path):
-        export(model, folder.saved_model)
+        export(model, folder.saved_model, data)
 
 
 class KeepFlags(keras.callbacks.Callback):

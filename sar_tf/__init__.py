@@ -25,6 +25,7 @@ _ORIGINS = {
     "evaluate_run": "sar_tf.training.run",
     "export": "sar_tf.serving.export",
     "load_run": "sar_tf.training.run",
+    "load_saved_model": "sar_tf.serving.load",
     "run": "sar_tf.training.run",
 }
 _PACKAGES = ("data", "layers", "metrics", "models", "serving", "training")

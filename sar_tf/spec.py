@@ -6,7 +6,8 @@ batches and the tests are made from `INPUTS`. A batch is
     {"history": {name: (H, ...)}, task: {name: (B, ...)}, ...}
 
 Target row b of a task reads history `history_row[b]`; targets of both tasks may share
-one. Dense ids start at 1; 0 is padding or unknown.
+one. Dense ids start at 1; 0 is padding or unknown. A model reads an id that it does not
+know (negative, or above the highest) as 0.
 """
 
 import dataclasses
@@ -31,6 +32,8 @@ class DataSpec:
         max_clicked_items: Clicked items K of a search.
         user_features, item_features: Highest id of each categorical feature.
         caption_length: Words of an item's caption; 0 where items have none.
+        fingerprint: What the dense ids stand for, as `SequenceDataset.fingerprint`;
+            "" where that is unknown.
     """
 
     num_users: int
@@ -45,6 +48,7 @@ class DataSpec:
     user_features: dict[str, int] = dataclasses.field(default_factory=dict)
     item_features: dict[str, int] = dataclasses.field(default_factory=dict)
     caption_length: int = 0
+    fingerprint: str = ""
 
     @property
     def feature_names(self) -> dict[str, tuple[str, ...]]:

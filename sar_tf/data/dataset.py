@@ -68,11 +68,16 @@ class SequenceDataset:
         A SHA-256 of the checksums of the vocabularies, the queries and the features.
         Datasets of other targets may have the same one.
         """
-        digest = hashlib.sha256()
-        for table in self.info.tables or list_tables(self.dataset_dir):
-            if table["file"] != "popularity.npz":  # counts targets
-                digest.update(f"{table['file']} {table['sha256']}\n".encode())
-        return digest.hexdigest()
+        text = "".join(f"{f} {x}\n" for f, x in self.table_checksums().items())
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def table_checksums(self) -> dict[str, str]:
+        """The SHA-256 of each file that tells what dense ids stand for, by name."""
+        return {
+            table["file"]: table["sha256"]
+            for table in self.info.tables or list_tables(self.dataset_dir)
+            if table["file"] != "popularity.npz"  # counts targets
+        }
 
     def require_intact(self, shards: Iterable[dict]) -> None:
         """Compares the checksums of shards, of each one once.

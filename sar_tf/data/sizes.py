@@ -34,6 +34,7 @@ def data_spec(
         user_features=features.get("user", {}),
         item_features=features.get("item", {}),
         caption_length=max_query_words if has_caption else 0,
+        fingerprint=dataset.fingerprint,
     )
 
 

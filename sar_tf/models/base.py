@@ -6,6 +6,7 @@ from typing import Any
 from keras import ops
 
 from sar_tf.models import groups
+from sar_tf.models.ids import known_ids
 from sar_tf.models.reduction import mean_of_terms
 from sar_tf.models.trained import MAIN_LOSS, TrainedModel
 from sar_tf.spec import INPUTS, DataSpec, inputs_of, reads_history
@@ -34,7 +35,8 @@ class Model(TrainedModel):
         tasks: Tasks that the model is trained for; all that it can do by default.
 
     Call arguments:
-        batch: As `sar_tf.spec` describes it.
+        batch: As `sar_tf.spec` describes it. Ids that are negative or above the
+            highest of `spec` are read as 0, padding or unknown, on every device.
         training: Whether losses are computed, and no scores.
 
     Returns:
@@ -235,15 +237,15 @@ class Model(TrainedModel):
         return found
 
     def _select(self, batch):
-        """The parts of a batch that the model reads."""
+        """The parts of a batch that the model reads, with ids that it knows."""
         selected = {}
         if reads_history(self.needs):
             wanted = inputs_of(("history", "groups"), self.needs)
-            selected["history"] = _pick(batch["history"], wanted)
+            selected["history"] = _pick(self.spec, batch["history"], wanted)
         for task in self.tasks:
             if task in batch:
                 wanted = inputs_of(("row", "draw"), self.needs, task)
-                selected[task] = _pick(batch[task], wanted)
+                selected[task] = _pick(self.spec, batch[task], wanted)
         return selected
 
     def _outputs(self, task, found, inputs, rows, training):
@@ -279,8 +281,12 @@ def _of_task(task, batch):
     return {name: batch[name] for name in ("history", task) if name in batch}
 
 
-def _pick(arrays, wanted):
-    return {entry.name: arrays[entry.name] for entry in wanted if entry.name in arrays}
+def _pick(spec, arrays, wanted):
+    return {
+        entry.name: known_ids(spec, entry.name, arrays[entry.name])
+        for entry in wanted
+        if entry.name in arrays
+    }
 
 
 def _row_inputs(inputs):

@@ -17,6 +17,7 @@ _LOG = logging.getLogger(__name__)
 
 _STATE = "training_state"
 _RANDOM_STATES = "random_states"
+_DATASET = "dataset"
 _CHECKSUM = "sha256"
 # Upper bounds of HDF5's own bytes, about 1 KiB for an array and its group.
 _BYTES_A_FILE = 1 << 16
@@ -54,8 +55,8 @@ def save(path, model, state, previous=None):
 
     The file holds the weights of the model and of its optimizer (in the layout of
     Keras' `save_weights`), the states of its random generators (Keras omits them),
-    `state`, and a checksum of all this. HDF5 does not notice a number that changed on
-    the disk.
+    `state`, the fingerprint of the model's dataset, and a checksum of all this. HDF5
+    does not notice a number that changed on the disk.
 
     Args:
         path: The file; its name ends in ".weights.h5".
@@ -74,6 +75,7 @@ def save(path, model, state, previous=None):
         model.save_weights(beside, overwrite=True)
         with h5py.File(beside, "r+") as file:
             file.attrs[_STATE] = state
+            file.attrs[_DATASET] = _fingerprint(model)
             random_states = file.create_group(_RANDOM_STATES)
             for index, variable in enumerate(_random_variables(model)):
                 random_states[str(index)] = variable.numpy()
@@ -114,9 +116,10 @@ def load(path, model):
         The `state` that was saved.
 
     Raises:
-        CheckpointError: The file is missing, damaged or of another model.
+        CheckpointError: The file is missing, damaged or of another model or dataset.
     """
     state = load_state(path)
+    _require_same_dataset(path, model)
     try:
         model.load_weights(path)
         with h5py.File(path, "r") as file:
@@ -176,9 +179,25 @@ def find_not_finite(model):
     return None
 
 
+def _fingerprint(model):
+    """The fingerprint of the dataset that a model is made for; "" if unknown."""
+    return getattr(getattr(model, "spec", None), "fingerprint", "")
+
+
+def _require_same_dataset(path, model):
+    with h5py.File(path, "r") as file:
+        known = file.attrs.get(_DATASET, "")  # older checkpoints have none
+    if known and _fingerprint(model) not in ("", known):
+        raise CheckpointError(
+            f"{path} was trained on another dataset: ids of this one stand for other "
+            "users, items or words; use the dataset of the run that wrote it"
+        )
+
+
 def _checksum(file):
-    """Checksum of the state and of every array's name, type, shape and content."""
+    """Checksum of the state, the dataset and every array's name, type and content."""
     digest = hashlib.sha256(file.attrs[_STATE].encode())
+    digest.update(file.attrs.get(_DATASET, "").encode())
 
     def add(name, entry):
         if isinstance(entry, h5py.Dataset):

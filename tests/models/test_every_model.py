@@ -12,6 +12,7 @@ from support.gradients import gradients
 from support.layer_weights import numpy, randomize
 
 from sar_tf import models
+from sar_tf.models.ids import KIND_OF_ID
 from sar_tf.spec import INPUTS
 
 # Small sizes, and no randomness.
@@ -166,3 +167,28 @@ def test_one_batch_can_be_learned_by_heart(name):
     batches = ((inputs,) for _ in itertools.count())
     model.fit(batches, steps_per_epoch=60, verbose=0)
     assert float(model.losses_of(task, inputs)["click_loss"]) < 0.05
+
+
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_unknown_ids_are_read_as_0(name, task):
+    """On a CPU a look-up above the table is an error, and -1 its last row."""
+    model, inputs = small_model(name), inputs_of(num_candidates=5)
+
+    def scores_with(number):
+        changed = {part: dict(arrays) for part, arrays in inputs.items()}
+        for arrays in changed.values():
+            for entry in arrays.keys() & KIND_OF_ID.keys():
+                arrays[entry] = arrays[entry].copy()
+                arrays[entry].reshape(-1)[::7] = number
+        return scores_of(model, task, changed)
+
+    expected = scores_with(0)
+    assert not np.array_equal(expected, scores_of(model, task, inputs))
+    for number in (-1, 10**9):
+        np.testing.assert_array_equal(scores_with(number), expected)
+
+
+def test_every_input_of_ids_is_known():
+    others = {"history_row", "group_ends", "rec_widths", "search_widths"}
+    ids = {name for name, entry in INPUTS.items() if entry.dtype == "int32"}
+    assert KIND_OF_ID.keys() == ids - others

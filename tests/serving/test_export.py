@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 import subprocess
 import sys
 
@@ -8,9 +9,11 @@ import pytest
 import tensorflow as tf
 
 from sar_tf.data.dataset import SequenceDataset
+from sar_tf.data.dataset_info import DatasetError, DatasetInfo, list_tables
 from sar_tf.data.pipeline import BatchPipeline
 from sar_tf.models import SESRec, UniSAR
 from sar_tf.serving.export import export, input_signature
+from sar_tf.serving.load import load_saved_model
 from sar_tf.spec import INPUTS
 
 # Scores what signature.npz holds by a SavedModel, without this package.
@@ -50,13 +53,13 @@ def model(pipeline):
 
 
 @pytest.fixture(scope="module")
-def exported(model, tmp_path_factory):
+def exported(model, pipeline, tmp_path_factory):
     """A folder with an export that an older and a killed one came before."""
     folder = tmp_path_factory.mktemp("exported")
     (folder / "1").mkdir()
     (folder / "1" / "old").touch()
     (folder / ".partial-1").mkdir()
-    export(model, folder / "1")
+    export(model, folder / "1", pipeline)
     return folder
 
 
@@ -125,3 +128,59 @@ def test_data_of_other_sizes_is_refused(pipeline, model, tmp_path):
     with pytest.raises(ValueError, match="made for other data"):
         export(model, tmp_path / "1", other)
     assert not (tmp_path / "1").exists()
+
+
+def test_unknown_ids_are_read_as_0(pipeline, model, exported):
+    rank = tf.saved_model.load(exported / "1").signatures["rank_search"]
+    batch = next(iter(pipeline.evaluate("test")))
+    inputs = as_signature(model, "search", batch, size=2)
+
+    def scores_with(number):
+        """The scores after the first id of each input became this number."""
+        changed = {name: x.numpy() for name, x in inputs.items()}
+        for array in changed.values():
+            if array.dtype == "int32":
+                array[(0,) * array.ndim] = number
+        return rank(**{n: tf.constant(x) for n, x in changed.items()})["scores"]
+
+    expected = scores_with(0)
+    for number in (-1, -(2**31), 2**31 - 1):
+        np.testing.assert_array_equal(scores_with(number), expected)
+
+
+@pytest.fixture
+def rebuilt(simulated_dataset, tmp_path):
+    """The dataset made again of other logs, in which one item has another raw id."""
+    folder = shutil.copytree(simulated_dataset, tmp_path / "rebuilt")
+    vocabulary = folder / "vocabularies" / "item.txt"
+    ids = vocabulary.read_text().split("\n")
+    vocabulary.write_text("\n".join(["-1", *ids[1:]]))
+    info = DatasetInfo.load(folder)
+    dataclasses.replace(info, tables=list_tables(folder)).save(folder)
+    return folder
+
+
+def test_a_saved_model_is_loaded_for_its_dataset_only(
+    simulated_dataset, rebuilt, exported
+):
+    loaded = load_saved_model(exported / "1", simulated_dataset)
+    assert {"rank_rec", "rank_search"} < set(loaded.signatures)
+    with pytest.raises(DatasetError, match="another dataset") as error:
+        load_saved_model(exported / "1", rebuilt)
+    assert "other vocabularies/item.txt;" in str(error.value)
+
+
+def test_a_saved_model_that_does_not_tell_its_dataset(simulated_dataset, tmp_path):
+    (tmp_path / "assets.extra").mkdir()
+    for text in ("", "[]", '{"fingerprint": "a"}'):
+        (tmp_path / "assets.extra" / "dataset.json").write_text(text)
+        with pytest.raises(DatasetError, match=r"dataset.json does not tell"):
+            load_saved_model(tmp_path, simulated_dataset)
+
+
+def test_a_rebuilt_dataset_is_refused(rebuilt, model, tmp_path):
+    data = BatchPipeline(
+        SequenceDataset.open(rebuilt), max_rec_history=5, max_search_history=4
+    )
+    with pytest.raises(ValueError, match="made for another dataset"):
+        export(model, tmp_path / "1", data)

@@ -1,6 +1,7 @@
 import os
 import resource
 import shutil
+import types
 
 import keras
 import numpy as np
@@ -150,3 +151,15 @@ def test_room_reserved_is_enough_and_not_much_more(tmp_path, units):
     checkpoint.save(path, model, {"epoch": 1})
     reserved = checkpoint._num_bytes(model)
     assert path.stat().st_size <= reserved <= 1.1 * path.stat().st_size + 2**18
+
+
+def test_a_checkpoint_of_another_dataset_is_refused(tmp_path):
+    path, model = tmp_path / "best.weights.h5", make_model()
+    model.spec = types.SimpleNamespace(fingerprint="one")
+    checkpoint.save(path, model, {"epoch": 1})
+    assert checkpoint.load(path, model) == {"epoch": 1}
+    model.spec = types.SimpleNamespace(fingerprint="")  # its dataset is unknown
+    assert checkpoint.load(path, model) == {"epoch": 1}
+    model.spec = types.SimpleNamespace(fingerprint="other")
+    with pytest.raises(checkpoint.CheckpointError, match="trained on another dataset"):
+        checkpoint.load(path, model)
