@@ -57,10 +57,11 @@ def _number(value: float) -> str:
     return str(int(value)) if value == int(value) else str(value)
 
 
-# The largest sizes are far above what a machine holds; they catch slips of the pen
-# before memory runs out.
-Size = Annotated[int, Range(1, 1 << 16)]
-Sizes = Annotated[tuple[int, ...], Range(1, 1 << 16)]
+# The highest sizes are far above what is useful; they catch slips of the pen before
+# memory runs out.
+Size = Annotated[int, Range(1, 1 << 13)]
+Sizes = Annotated[tuple[int, ...], Range(1, 1 << 13)]
+Few = Annotated[int, Range(1, 64)]  # Layers, heads, experts.
 Rate = Annotated[float, Range(0, 1, high_open=True)]
 Weight = Annotated[float, Range(0, 1e6)]
 Temperature = Annotated[float, Range(1e-3, 1e3)]

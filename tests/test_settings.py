@@ -62,8 +62,8 @@ def test_ranges(limits, inside, outside, text):
             None,
             {"kind": str, "choices": ("a",), "is_optional": True},
         ),
-        (Size, 4, {"kind": int, "range": Range(1, 1 << 16)}),
-        (Sizes, (4,), {"kind": int, "is_tuple": True, "range": Range(1, 1 << 16)}),
+        (Size, 4, {"kind": int, "range": Range(1, 1 << 13)}),
+        (Sizes, (4,), {"kind": int, "is_tuple": True, "range": Range(1, 1 << 13)}),
         (Rate, 0.1, {"kind": float, "range": FREE}),
         (Rate | None, None, {"kind": float, "range": FREE, "is_optional": True}),
         (

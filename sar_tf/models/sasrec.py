@@ -8,7 +8,7 @@ from sar_tf.layers.recency import RecencyEmbedding
 from sar_tf.models.dot_product import DotProductModel
 from sar_tf.models.encoders import ItemEncoder, add_item_encoder
 from sar_tf.models.registry import register
-from sar_tf.settings import Rate, Size
+from sar_tf.settings import Few, Rate, Size
 
 
 @register("sasrec")
@@ -48,8 +48,8 @@ class SASRec(DotProductModel):
         *,
         embedding_dim: Size = 32,
         hidden_dim: Size = 64,
-        num_blocks: Size = 2,
-        num_heads: Size = 1,
+        num_blocks: Few = 2,
+        num_heads: Few = 1,
         dropout: Rate = 0.2,
         item_encoder: ItemEncoder = "features",
         **kwargs,

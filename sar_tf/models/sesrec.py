@@ -19,7 +19,7 @@ from sar_tf.layers.target_attention import TargetAttention
 from sar_tf.models.base import Model
 from sar_tf.models.registry import register
 from sar_tf.models.unisar import PAIR_INPUTS
-from sar_tf.settings import Rate, Size, Sizes, Temperature, Weight
+from sar_tf.settings import Few, Rate, Size, Sizes, Temperature, Weight
 
 # Rows of Table 3: each is the one before and one module more.
 ABLATIONS = ("base", "alignment", "contrast", "full")
@@ -83,8 +83,8 @@ class SESRec(Model):
         user_dims: Sizes = (32,),
         query_dim: Size = 16,
         word_dim: Size = 16,
-        num_heads: Size = 4,
-        num_layers: Size = 1,
+        num_heads: Few = 4,
+        num_layers: Few = 1,
         dropout: Rate = 0.1,
         prediction_units: Sizes = (200, 80),
         query_item_temperature: Temperature = 0.1,

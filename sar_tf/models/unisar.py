@@ -12,7 +12,7 @@ from sar_tf.layers.mmoe import MixtureOfExperts, PredictionNetwork
 from sar_tf.layers.target_attention import TargetAttention
 from sar_tf.models.base import Model
 from sar_tf.models.registry import register
-from sar_tf.settings import Rate, Size, Sizes, Temperature, Weight
+from sar_tf.settings import Few, Rate, Size, Sizes, Temperature, Weight
 
 Variant = Literal["reference", "paper"]
 SCENARIOS = ("rec", "search")
@@ -80,10 +80,10 @@ class UniSAR(Model):
         *,
         embedding_dim: Size = 32,
         hidden_dim: Size = 64,
-        num_heads: Size = 2,
-        num_layers: Size = 1,
+        num_heads: Few = 2,
+        num_layers: Few = 1,
         dropout: Rate = 0.1,
-        num_experts: Size = 4,
+        num_experts: Few = 4,
         expert_units: Size = 64,
         tower_units: Sizes = (128, 64),
         prediction_units: Sizes = (200, 80),

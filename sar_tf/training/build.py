@@ -28,7 +28,14 @@ def build_model(
     try:
         return models.get(name)(pipeline.spec, pipeline.tables, **hyperparameters)
     except ValueError as error:
-        raise ModelError(f"model {name}: {error}") from error
+        raise ModelError(f"model {name}: {_first_reason(error)}") from error
+
+
+def _first_reason(error: BaseException) -> str:
+    """What a layer said, without the lines that Keras wraps around it."""
+    while isinstance(error.__context__, ValueError):
+        error = error.__context__
+    return str(error)
 
 
 def fit_pipeline(pipeline: BatchPipeline, model: models.Model) -> BatchPipeline:

@@ -84,6 +84,13 @@ class RunConfig(DeviceSettings, TrainingSettings, DataSettings, RunSettings):
         self._check_compiled()
         if self.warmup_steps and self.schedule == "plateau":
             raise ConfigError("warmup_steps needs schedule=cosine or schedule=linear")
+        if self.min_learning_rate > self.learning_rate:
+            raise ConfigError(
+                f"min_learning_rate={self.min_learning_rate} is above "
+                f"learning_rate={self.learning_rate}; lower it"
+            )
+        if self.tpu and self.strategy != "tpu":
+            raise ConfigError(f"tpu={self.tpu} needs strategy=tpu")
         return dataclasses.replace(self, hyperparameters=self._all_hyperparameters())
 
     def _check_compiled(self) -> None:

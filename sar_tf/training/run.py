@@ -115,7 +115,8 @@ def evaluate_run(run_dir: str | Path, **changes: Any) -> dict[str, Any]:
     Args:
         run_dir: The run's folder.
         changes: Settings of `RunConfig` that differ from the run's: another
-            dataset_dir, strategy, …
+            dataset_dir, strategy, … Those that change what the model computes are
+            refused, as when a run is resumed.
 
     Returns:
         As `run`.
@@ -126,11 +127,8 @@ def evaluate_run(run_dir: str | Path, **changes: Any) -> dict[str, Any]:
         ConfigError, DatasetError, …: As `run`.
     """
     folder = RunDirectory(run_dir)
-    config = dataclasses.replace(folder.load_config(), **changes)
-    with (
-        _prepared(_absolute(config).check()) as (model, pipeline),
-        full_disk_named(folder.path),
-    ):
+    config = _config_to_open(folder, changes)
+    with _prepared(config) as (model, pipeline), full_disk_named(folder.path):
         return _evaluate_best(model, pipeline, folder)
 
 
@@ -139,8 +137,8 @@ def load_run(run_dir: str | Path, **changes: Any) -> tuple[Model, BatchPipeline]
 
     Args:
         run_dir: The run's folder.
-        changes: Settings of `RunConfig` that differ from the run's: another
-            dataset_dir, …
+        changes: Settings of `RunConfig` that differ from the run's, as in
+            `evaluate_run`.
 
     Returns:
         model, compiled, and the `BatchPipeline` that it was trained with.
@@ -156,10 +154,8 @@ def load_run(run_dir: str | Path, **changes: Any) -> tuple[Model, BatchPipeline]
         model.evaluate(data.test(), return_dict=True)
     """
     folder = RunDirectory(run_dir)
-    config = dataclasses.replace(
-        folder.load_config(), **{"strategy": "one_device", **changes}
-    )
-    with _prepared(_absolute(config).check()) as (model, pipeline):
+    config = _config_to_open(folder, {"strategy": "one_device", **changes})
+    with _prepared(config) as (model, pipeline):
         checkpoint.load(folder.best, model)
     return model, pipeline
 
@@ -265,15 +261,31 @@ def _evaluate_best(model, pipeline, folder):
     return metrics
 
 
+def _config_to_open(folder, changes):
+    """The run's settings with some of others, to evaluate or export it."""
+    kept = folder.load_config()
+    config = dataclasses.replace(kept, **changes)
+    if config.strategy != "tpu":
+        config = dataclasses.replace(config, tpu="")
+    config = _absolute(config).check()
+    _refuse(set(kept.changed(config)) - _CHANGEABLE, folder)
+    return config
+
+
 def _check_resumed(config, folder):
-    changed = set(folder.load_config().changed(config)) - _CHANGEABLE
+    changed = set(folder.load_config().changed(config))
+    refused = changed - _CHANGEABLE
     if config.schedule != "plateau":
         # Its length is the course of the learning rate.
-        changed |= set(folder.load_config().changed(config)) & {"epochs"}
+        refused |= changed & {"epochs"}
+    _refuse(refused, folder)
+
+
+def _refuse(changed, folder):
     if changed:
         raise ConfigError(
-            f"--{min(changed)} is not what the run was started with (see "
-            f"{folder.config}); resume without it, or start another --run_dir"
+            f"{min(changed)} is not what the run was started with (see "
+            f"{folder.config}); leave it out, or start a run in another folder"
         )
 
 

@@ -7,10 +7,11 @@ the texts in the docstrings.
 import dataclasses
 from typing import Annotated, Literal
 
-from sar_tf.settings import Range, Size
+from sar_tf.settings import Few, Range, Size
 
-_Count = Annotated[int, Range(1)]
-_NotNegative = Annotated[float, Range(0)]
+_BatchSize = Annotated[int, Range(1, 1 << 20)]
+_Count = Annotated[int, Range(1, 10**6)]
+_Rate = Annotated[float, Range(0, 10, low_open=True)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,15 +54,15 @@ class DataSettings:
             are encoded in; several are fastest on CPUs, 1 gives static shapes.
     """
 
-    batch_size: _Count = 1024
-    evaluation_batch_size: _Count = 256
+    batch_size: _BatchSize = 1024
+    evaluation_batch_size: _BatchSize = 256
     max_rec_history: Size = 30
     max_search_history: Size = 30
     max_query_words: Size | None = None
     max_clicked_items: Size | None = None
-    num_negatives: Size = 4
-    num_sampled: _Count = 1024
-    history_groups: Annotated[int, Range(1, 64)] = 4
+    num_negatives: Annotated[int, Range(1, 1 << 10)] = 4
+    num_sampled: Annotated[int, Range(1, 1 << 16)] = 1024
+    history_groups: Few = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +77,8 @@ class TrainingSettings:
             falls to min_learning_rate over all epochs.
         warmup_steps: Number of steps in which the learning rate of cosine and
             linear first rises.
-        min_learning_rate: Lowest learning rate that a schedule goes down to.
+        min_learning_rate: Lowest learning rate that a schedule goes down to; not
+            above learning_rate.
         plateau_factor: Factor of the learning rate at a plateau.
         plateau_patience: Number of epochs without a better validation NDCG@5
             (mean of the tasks) that make a plateau.
@@ -94,17 +96,17 @@ class TrainingSettings:
     """
 
     epochs: _Count = 100
-    learning_rate: _NotNegative = 1e-3
+    learning_rate: _Rate = 1e-3
     schedule: Literal["plateau", "cosine", "linear"] = "plateau"
-    warmup_steps: Annotated[int, Range(0)] = 0
-    min_learning_rate: _NotNegative = 1e-6
-    plateau_factor: Annotated[float, Range(0, 1, high_open=True)] = 0.1
+    warmup_steps: Annotated[int, Range(0, 10**9)] = 0
+    min_learning_rate: Annotated[float, Range(0, 10)] = 1e-6
+    plateau_factor: Annotated[float, Range(0, 1, True, True)] = 0.1
     plateau_patience: _Count = 3
     early_stopping_patience: _Count = 5
-    l2: _NotNegative = 1e-5
+    l2: Annotated[float, Range(0, 1e3)] = 1e-5
     embedding_optimizer: Literal["adam", "lazy_adam"] = "adam"
-    clip_norm: _NotNegative = 0.0
-    checkpoint_minutes: _NotNegative = 10.0
+    clip_norm: Annotated[float, Range(0, 1e6)] = 0.0
+    checkpoint_minutes: Annotated[float, Range(0, 1e6)] = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +117,8 @@ class DeviceSettings:
         strategy: Devices that share a step. mirrored: all GPUs of this machine;
             multi_worker: the machines that the variable TF_CONFIG names; tpu:
             see tpu.
-        tpu: Name or address of the TPU; local is the TPU of this machine.
+        tpu: Name or address of the TPU; local is the TPU of this machine. It
+            belongs to strategy=tpu.
         precision: Type of the numbers. bfloat16: of all but weights, losses and
             softmax.
         jit_compile: Whether XLA compiles the steps; needs history_groups=1.

@@ -46,7 +46,7 @@ def clashing(monkeypatch):
         (["--dataset_dir=nowhere", "--run_dir=new"], "nowhere: no such folder"),
         (["--learning_rat=1"], "--learning_rat: no such flag; do you mean --learning_"),
         (["--batch_size=many"], "--batch_size: must be a whole number, not 'many'"),
-        (["--batch_size=0"], "--batch_size: must be at least 1, not 0"),
+        (["--batch_size=0"], "--batch_size: must be at least 1 and at most 1048576"),
         (["--batch_size"], "--batch_size: expected one argument"),
         (["--epoch=3"], "--epoch: no such flag; do you mean --epochs?"),
         (["--model=none"], "--model=none: no model is named 'none'"),
@@ -148,7 +148,10 @@ def test_flagfiles_in_flagfiles(tmp_path, monkeypatch):
     ("line", "expected"),
     [
         ("epochs=3", "f.flags:2: 'epochs=3' is no flag; write --flag=value"),
-        ("--epochs=0", "f.flags:2: --epochs: must be at least 1, not 0"),
+        (
+            "--epochs=0",
+            "f.flags:2: --epochs: must be at least 1 and at most 1000000, not 0",
+        ),
         ("--speed=3", "f.flags:2: --speed: no such flag"),
         ("--flagfile=f.flags", "f.flags:2: --flagfile=f.flags names itself"),
         ("--sesrec.split=odd", "f.flags:2: --sesrec.split: split must be one of"),

@@ -19,6 +19,7 @@ from run_folders import (
 )
 
 from sar_tf.training import checkpoint
+from sar_tf.training import run as run_function
 from sar_tf.training.run_directory import RunDirectory
 
 FLAGS = (
@@ -146,6 +147,16 @@ def test_evaluate_gives_the_same_metrics(run, undisturbed):
     assert read_metrics(undisturbed) == metrics
 
 
+@pytest.mark.parametrize("mode", ["evaluate", "export"])
+@pytest.mark.parametrize("flag", ["--sesrec.num_heads=4", "--max_rec_history=3"])
+def test_the_model_is_the_runs(run, undisturbed, mode, flag):
+    metrics = read_metrics(undisturbed)
+    message = error_of(run, f"--mode={mode}", flag, f"--run_dir={undisturbed}")
+    name = flag.removeprefix("--").removeprefix("sesrec.").partition("=")[0]
+    assert f"{name} is not what the run was started with" in message
+    assert read_metrics(undisturbed) == metrics
+
+
 def test_one_task(undisturbed):
     metrics = read_metrics(undisturbed)
     assert set(metrics["test"]) == set(metrics["baselines"]["random"]) == {"rec"}
@@ -169,7 +180,7 @@ def test_a_run_is_not_overwritten(run, small_flags, undisturbed):
 def test_resuming_with_another_setting(run, undisturbed):
     run_dir = f"--run_dir={undisturbed}"
     message = error_of(run, "--resume", "--learning_rate=0.5", run_dir)
-    assert "--learning_rate is not what the run was started with" in message
+    assert "learning_rate is not what the run was started with" in message
 
 
 def test_resuming_a_finished_run(run, undisturbed, tmp_path):
@@ -231,11 +242,13 @@ def test_a_folder_that_cannot_be_written(run, undisturbed, small_flags, tmp_path
         assert "Read-only file system" in message and str(disk / "run") in message
 
 
-def test_a_loss_that_is_not_finite(run, small_flags, tmp_path):
+def test_a_loss_that_is_not_finite(run, small_flags, tmp_path, monkeypatch):
+    # Far above the rates that a flag may set.
+    monkeypatch.setattr(run_function, "_learning_rate", lambda *_: 1e30)
     run_dir = RunDirectory(tmp_path / "run")
     message = error_of(
         run,
-        *(*small_flags, *FLAGS, "--learning_rate=1e30", "--checkpoint_minutes=0"),
+        *(*small_flags, *FLAGS, "--checkpoint_minutes=0"),
         f"--run_dir={run_dir.path}",
     )
     step = checkpoint.load_state(run_dir.last)["epoch_step"] + 1

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from support import builders
 
@@ -28,3 +30,11 @@ def test_unknown_model(pipeline):
 def test_bad_hyperparameter(pipeline):
     with pytest.raises(ModelError, match=r"model unisar: .*'none'"):
         build_model("unisar", pipeline, {"fusion": "none"})
+
+
+@pytest.mark.parametrize("model", ["unisar", "sasrec"])
+def test_what_a_layer_refuses_is_one_line(pipeline, model):
+    with pytest.raises(ModelError) as raised:
+        build_model(model, pipeline, {"num_heads": 3})
+    expected = rf"model {model}: \w+: num_heads=3 does not divide the width 64"
+    assert re.fullmatch(expected, str(raised.value))

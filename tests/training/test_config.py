@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 
@@ -23,9 +24,20 @@ def test_every_setting_says_what_it_means():
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1 and at most 1048576, not 0"),
         ({"batch_size": 2.5}, "batch_size must be a whole number, not 2.5"),
-        ({"learning_rate": float("nan")}, "learning_rate must be at least 0, not nan"),
+        ({"learning_rate": math.nan}, "learning_rate must be above 0 and .*, not nan"),
+        ({"learning_rate": 0}, "learning_rate must be above 0 and at most 10, not 0"),
+        ({"learning_rate": 1e9}, "learning_rate must be .*, not 1000000000.0"),
+        ({"clip_norm": math.nan}, "clip_norm must be .*, not nan"),
+        ({"clip_norm": math.inf}, "clip_norm must be .*, not inf"),
+        ({"plateau_factor": math.nan}, "plateau_factor must be .*, not nan"),
+        ({"plateau_factor": 0.0}, "plateau_factor must be above 0 and below 1, not 0"),
+        ({"seed": 5_000_000_000}, "seed must be at least 0 and at most 4294967295"),
+        ({"max_rec_history": 100_000}, "max_rec_history must be .* at most 8192"),
+        ({"num_negatives": 60_000}, "num_negatives must be .* at most 1024"),
+        ({"num_sampled": 3_000_000_000}, "num_sampled must be .* at most 65536"),
+        ({"history_groups": 100_000}, "history_groups must be .* at most 64"),
         ({"strategy": "moon"}, "strategy must be one of one_device, mirrored"),
         ({"dataset_dir": 7}, "dataset_dir must be a text, not 7"),
     ],
@@ -49,6 +61,10 @@ def test_a_bad_value_is_refused_at_once(values, expected):
             "needs embedding_optimizer=adam",
         ),
         ({"warmup_steps": 3}, "warmup_steps needs schedule="),
+        ({"min_learning_rate": 0.5}, "min_learning_rate=0.5 is above learning_rate=0"),
+        ({"tpu": "local"}, "tpu=local needs strategy=tpu"),
+        ({"hyperparameters": {"num_layers": 65}}, "num_layers must be .* at most 64"),
+        ({"hyperparameters": {"hidden_dim": 65536}}, "hidden_dim must be .* 8192"),
         ({"model": "none"}, "no model is named 'none'"),
         ({"hyperparameters": {"item_dims": (3,)}}, "unisar has no hyperparameter"),
         ({"hyperparameters": {"dropout": 2.0}}, "dropout must be"),
@@ -60,6 +76,17 @@ def test_contradictions_are_one_line(values, expected):
     with pytest.raises(ConfigError, match=expected) as raised:
         config.check()
     assert "\n" not in str(raised.value)
+
+
+def test_every_number_has_a_lowest_and_a_highest_value():
+    settings = dict(RunConfig.settings())
+    for model in sar_tf.models.names():
+        hyperparameters = sar_tf.models.get(model).hyperparameters()
+        settings |= {f"{model}.{name}": x for name, x in hyperparameters.items()}
+    for name, setting in settings.items():
+        if setting.kind in (int, float) and not setting.choices:
+            assert setting.range is not None, name
+            assert math.isfinite(setting.range.low + setting.range.high), name
 
 
 def test_check_writes_out_every_hyperparameter():

@@ -117,6 +117,21 @@ def test_evaluate_again(finished):
     assert json.loads((folder / "metrics.json").read_text()) == metrics
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 9},
+        {"max_rec_history": 4},
+        {"hyperparameters": {"ablation": "full", "prediction_units": (8,)}},
+    ],
+)
+def test_another_model_than_the_runs_is_not_evaluated(finished, changes):
+    name = "ablation" if "hyperparameters" in changes else next(iter(changes))
+    for function in (sar_tf.evaluate_run, sar_tf.load_run):
+        with pytest.raises(ConfigError, match=f"^{name} is not what the run was"):
+            function(finished[0], **changes)
+
+
 def test_a_run_starts_from_another(finished, config, tmp_path, capsys):
     again = dataclasses.replace(
         config,
