@@ -36,7 +36,7 @@ def make_record(user: int, behaviors: list[dict], targets=(), stored=None):
         behaviors: Of `rec` and `search`, in chronological order.
         targets: (index of the behavior, split, item) of each.
         stored: Items to take stored candidates from; by default those above the
-            user's own.
+            user's own. Each target has them in another order.
     """
 
     def column(name):
@@ -65,8 +65,15 @@ def make_record(user: int, behaviors: list[dict], targets=(), stored=None):
         target_behavior=behavior,
         target_item=np.array([target[2] for target in targets], np.int64),
         target_history_end=np.searchsorted(timestamp, timestamp[behavior]),
-        candidates=np.resize(stored, np.count_nonzero(split) * NUM_CANDIDATES),
+        candidates=_stored_candidates(stored, user, np.count_nonzero(split)),
     )
+
+
+def _stored_candidates(stored, user: int, number: int) -> np.ndarray:
+    """Rows that differ, for the evaluated targets of a user and of all users."""
+    row = np.resize(stored, NUM_CANDIDATES)
+    rows = [np.roll(row, 7 * user + index) for index in range(number)]
+    return np.array(rows, np.int64).reshape(-1)
 
 
 def write_dataset(
