@@ -138,7 +138,7 @@ class BatchPipeline:
         The orders follow from the seed, and from TensorFlow's global one where it is
         set (`keras.utils.set_random_seed`); those of `train_from` from the seed alone.
         """
-        self._require_targets("train")
+        self.require_targets("train")
         epoch = tf.data.Dataset.random(self.seed, rerandomize_each_iteration=True)
         batches = epoch.take(1).flat_map(self._make_epoch)
         batches = batches.apply(
@@ -154,7 +154,7 @@ class BatchPipeline:
         An epoch depends only on the seed and its number. Training that starts at
         `epoch` and `step` gets the same batches as training without interruption.
         """
-        self._require_targets("train")
+        self.require_targets("train")
 
         @plain_graph
         def make(number: tf.Tensor) -> tf.data.Dataset:
@@ -245,7 +245,8 @@ class BatchPipeline:
         size = self.batch_size if split == "train" else self.evaluation_batch_size
         return -(-most * self.num_workers // size)
 
-    def _require_targets(self, split: str) -> None:
+    def require_targets(self, split: str) -> None:
+        """Raises DatasetError where the tasks have no targets of a split."""
         if not self.steps_per_epoch(split):
             self._raise_no_targets(split)
 
