@@ -325,8 +325,21 @@ def _absolute(config):
 
 def _summary(config, model, pipeline):
     info = pipeline.dataset.info
-    return (
+    steps = pipeline.steps_per_epoch("train")
+    alone = dataclasses.replace(pipeline, num_replicas=1, num_workers=1)
+    lines = [
         f"{config.model}: {model.count_params():,} weights; {info.name}: "
-        f"{info.num_users:,} users, {info.num_items:,} items, "
-        f"{pipeline.steps_per_epoch('train'):,} steps an epoch"
-    )
+        f"{info.num_users:,} users, {info.num_items:,} items, {steps:,} steps an epoch"
+    ]
+    if (fewer := alone.steps_per_epoch("train")) != steps:
+        lines.append(
+            f"One worker would take {fewer:,} steps: workers share the users, and all "
+            "take as many steps as the one whose users have most targets"
+        )
+    if config.strategy != "one_device":
+        number = pipeline.num_replicas
+        found = "" if number > 1 else ": TensorFlow finds one device"
+        lines.append(
+            f"strategy={config.strategy}: {number} replica{'s' * (number > 1)}{found}"
+        )
+    return "\n".join(lines)
