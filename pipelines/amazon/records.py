@@ -13,7 +13,7 @@ from pipelines.common.disk import save_arrays
 from pipelines.common.negatives import draw_negatives, user_generator
 from pipelines.common.ragged import RaggedTable
 from pipelines.common.splits import NO_TARGET, history_ends, leave_one_out
-from pipelines.common.writer import Summary, shard_name, write_shard
+from pipelines.common.writer import ShardSummary, shard_name, write_shard
 from sar_tf.data.schema import SPLITS, Ragged, UserRecord
 
 
@@ -148,7 +148,7 @@ def write_part(
     work: Path,
     directory: Path,
     settings: Settings,
-) -> Summary:
+) -> ShardSummary:
     """Writes the records of one part's users as a shard.
 
     Args:

@@ -9,7 +9,7 @@ import numpy as np
 from pipelines.common.negatives import draw_negatives, user_generator
 from pipelines.common.ragged import RaggedTable, find_sorted
 from pipelines.common.splits import by_time, history_ends
-from pipelines.common.writer import Summary, shard_name, write_shard
+from pipelines.common.writer import ShardSummary, shard_name, write_shard
 from pipelines.kuaisar.tables import DenseIds
 from sar_tf.data.schema import REC, SEARCH, SPLITS, Ragged, UserRecord
 
@@ -116,7 +116,7 @@ def write_part(
     work: Path,
     directory: Path,
     settings: Settings,
-) -> Summary:
+) -> ShardSummary:
     """Writes the records of one part's users as a shard.
 
     Args:
