@@ -111,6 +111,7 @@ def build_dataset(
             command=command,
             seed=seed,
             split_rule=SPLIT_RULE,
+            tokenizer="words",
         )
 
 

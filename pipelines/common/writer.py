@@ -174,6 +174,7 @@ def write_dataset(
     command: str,
     seed: int,
     split_rule: str,
+    tokenizer: str = "",
 ) -> DatasetInfo:
     """Writes all files except the shards; dataset_info.json comes last.
 
@@ -185,6 +186,8 @@ def write_dataset(
         command: The command that makes the dataset.
         seed: Seed of the job's random draws.
         split_rule: One sentence on how targets were split.
+        tokenizer: Name of the tokenizer that finds the words of queries and captions;
+            "" for a dataset without texts.
     """
     directory = Path(directory)
     _write_tables(directory, tables)
@@ -227,6 +230,7 @@ def write_dataset(
         },
         num_behaviors=rec_actions + search_actions,
         shards=summary.shards,
+        tokenizer=tokenizer,
         tables=list_tables(directory),
     )
     info.save(directory)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.common import times
+from pipelines.common.behaviors import REC, SEARCH
 from pipelines.common.disk import save_arrays
 from pipelines.common.ragged import find_sorted, word_lists
 from pipelines.common.report import Report
@@ -44,17 +45,6 @@ SEARCH_COLUMNS = (
     "click_cnt",
 )
 
-# Rows that are kept of each log.
-REC = np.dtype([(name, np.int64) for name in ("user", "item", "time", "line")])
-SEARCH = np.dtype(
-    [
-        (name, np.int64)
-        for name in (
-            *("user", "session", "time", "query", "source", "item"),
-            *("clicked", "line"),
-        )
-    ]
-)
 SESSION = np.dtype([(name, np.int64) for name in ("session", "user")])
 SESSION_ROWS = np.dtype([*SESSION.descr, ("rows", np.int64)])
 

@@ -43,6 +43,9 @@ class DatasetInfo:
     targets: dict[str, dict[str, int]]  # Task -> split -> number of targets.
     num_behaviors: int
     shards: list[dict]  # {"file", "num_records", "num_bytes", "sha256"}
+    # Finds the words of a text, see `tokenizer`; "" where it is unknown, as in older
+    # datasets, and in datasets without texts.
+    tokenizer: str = ""
     # {"file", "num_bytes", "sha256"} of each table and vocabulary; older datasets
     # have none.
     tables: list[dict] = dataclasses.field(default_factory=list)
