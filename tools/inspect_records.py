@@ -40,6 +40,7 @@ def describe_info(info) -> str:
         "seed": info.seed,
         "schema version": info.schema_version,
         "split rule": info.split_rule,
+        "tokenizer": info.tokenizer or "unknown",
         **{name.replace("_", " "): number for name, number in info.counts.items()},
         "words": info.num_words,
         "search sources": info.num_search_sources,

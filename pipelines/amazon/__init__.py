@@ -1,4 +1,15 @@
-"""The job that makes a dataset from Amazon reviews and metadata."""
+"""The job that makes a dataset from Amazon reviews and metadata.
+
+Its modules in the order in which data flows; none imports a later one:
+
+    reader      reads a piece of a file and checks each row
+    category_queries    makes queries of an item's categories
+    group       groups reviews by user
+    logs        reads both files in several processes and lists malformed rows
+    records     the record of each user
+    tables      vocabularies and queries
+    build       the job
+"""
 
 from pipelines.amazon.build import build_dataset
 

@@ -5,29 +5,25 @@ for one of the queries made from the item's categories. The job reads the layout
 2014, 2018 and 2023, with and without gzip.
 """
 
-import itertools
+import functools
 import os
-from collections.abc import Iterator
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
-
-from pipelines.amazon.category_queries import category_queries
-from pipelines.amazon.reader import read_hierarchies, read_reviews
+from pipelines.amazon.logs import Logs, load_part, read_queries, read_reviews
+from pipelines.amazon.reader import METADATA_LAYOUTS, REVIEW_LAYOUTS, open_file
 from pipelines.common import job
+from pipelines.common.processes import ProcessPool
 from pipelines.common.progress import progress
-from pipelines.common.ragged import RaggedTable, query_words
 from pipelines.common.rejects import Rejects
+from pipelines.common.shuffle import count_parts
 from pipelines.common.summary import Step, finish
-from pipelines.common.vocabulary import Vocabulary
 from sar_tf.startup import import_tensorflow
 
 if TYPE_CHECKING:
     from pipelines.common.writer import Summary, Tables
 
-USERS_PER_SHARD = 2048
 SPLIT_RULE = (
     "leave one out: a user's last interaction is a test target, the last but one a "
     "validation target, the others from the second on are training targets; each is "
@@ -63,20 +59,24 @@ def build_dataset(
     output_dir, reviews, metadata = Path(output_dir), Path(reviews), Path(metadata)
     job.require_file(reviews, "reviews")
     job.require_file(metadata, "metadata")
-    with job.staged_output(output_dir) as directory:
-        rejects = Rejects.of_output(directory, output_dir)
-        interactions = read_reviews(reviews, rejects, max_bad_fraction)
-        hierarchies = read_hierarchies(
-            metadata,
-            set(interactions["item"].cat.categories),
-            rejects,
-            max_bad_fraction,
-        )
+    files = (
+        open_file(reviews, REVIEW_LAYOUTS, "reviews"),
+        open_file(metadata, METADATA_LAYOUTS, "metadata"),
+    )
+    num_parts = count_parts(files[0].num_bytes)
+    with (
+        job.staged_output(output_dir) as staging,
+        ProcessPool(num_parts, prepare=import_tensorflow) as pool,
+    ):
+        work = staging / "work"
+        work.mkdir()
+        rejects = Rejects.of_output(staging, output_dir)
+        args = pool, rejects, max_bad_fraction
+        logs = read_reviews(files[0], work, num_parts, *args)
+        item_queries = read_queries(files[1], logs.items, work, *args)
         rejects.close()
-        item_queries = {
-            item: category_queries(found) for item, found in hierarchies.items()
-        }
-        if not any(item_queries.values()):
+        num_queried = sum(map(bool, item_queries))
+        if not num_queried:
             raise job.UserError(
                 f"{metadata} has no category hierarchy of more than one level for any "
                 f"item of {reviews}; are both of the same product category?"
@@ -85,93 +85,75 @@ def build_dataset(
         import_tensorflow()
         from pipelines.common import writer
 
-        summary, tables = _write_records(directory, interactions, item_queries, seed)
-        sizes = tables.size("user"), tables.size("item"), len(interactions)
-        num_queried = sum(map(bool, item_queries.values()))
+        summary, tables = _write_records(
+            staging, pool, num_parts, logs, item_queries, seed
+        )
         finish(
             rejects,
-            [Step("in the reviews", *sizes)],
+            [
+                Step(
+                    "in the reviews",
+                    len(logs.users),
+                    len(logs.items),
+                    logs.num_reviews,
+                )
+            ],
             summary.targets,
-            notes={"items without a search query": tables.size("item") - num_queried},
+            notes={"items without a search query": len(logs.items) - num_queried},
             allow_empty_splits=allow_empty_splits,
         )
+        shutil.rmtree(work)
         writer.write_dataset(
-            directory,
+            staging,
             summary,
             tables,
             name="amazon",
             command=command,
             seed=seed,
             split_rule=SPLIT_RULE,
+            tokenizer="words",
         )
 
 
 def _write_records(
-    directory: Path,
-    interactions: pd.DataFrame,
-    item_queries: dict[str, list[str]],
+    staging: Path,
+    pool: ProcessPool,
+    num_parts: int,
+    logs: Logs,
+    item_queries: list[list[str]],
     seed: int,
 ) -> tuple["Summary", "Tables"]:
     """Writes the shards, and makes the tables.
 
     Args:
-        directory: The folder.
-        interactions: Result of `read_reviews`.
-        item_queries: The texts of each raw item's queries.
+        staging: The folder of the dataset.
+        pool: The processes that write.
+        num_parts: Number of parts of the users.
+        logs: The reviews.
+        item_queries: The texts of the queries of item 0 (none), 1, …
         seed: Seed of the draws of queries and negatives.
     """
-    from pipelines.amazon.records import Catalogue, user_record
-    from pipelines.common import writer
+    from pipelines.amazon.records import Settings, write_part
+    from pipelines.amazon.tables import make_tables
+    from pipelines.common.writer import Summary
 
-    users = Vocabulary.build(interactions["user"].cat.categories)
-    items = Vocabulary.build(interactions["item"].cat.categories)
-    queries = Vocabulary.build(*item_queries.values())
-    raw_words = query_words(queries)
-    words = Vocabulary.build(raw_words.values)
-    # Row 0 stands for no item.
-    queries_of_items = [[], *(item_queries.get(item, []) for item in items.raw_ids())]
-    catalogue = Catalogue(
-        num_items=len(items),
-        item_queries=RaggedTable.from_rows(queries_of_items).encode(queries),
-        query_words=raw_words.encode(words),
+    work, num_items = staging / "work", len(logs.items)
+    tables, queries = make_tables(logs.users, logs.items, item_queries)
+    queries.save(work)
+    write = functools.partial(
+        write_part,
+        num_parts=num_parts,
+        work=work,
+        directory=staging,
+        settings=Settings(num_items, seed),
     )
-    records = (
-        user_record(*history, catalogue, seed)
-        for history in _histories(interactions, users, items)
+    parts = (load_part(work, part) for part in range(num_parts))
+    ids = (
+        (logs.users.encode(part.users), logs.items.encode(part.items)) for part in parts
     )
-    summary = writer.Summary.empty(len(items))
-    num_shards = -(-len(users) // USERS_PER_SHARD)
-    with progress("records", len(users), " users") as bar:
-        for shard in range(num_shards):
-            path = directory / writer.shard_name(shard, num_shards)
-            part = itertools.islice(records, USERS_PER_SHARD)
-            summary.merge(writer.write_shard(path, part, len(items), bar.update))
-    tables = writer.Tables(
-        vocabularies={"user": users, "item": items, "word": words},
-        queries=catalogue.query_words,
-        user_features={},
-        item_features={},
-    )
+    summary = Summary.empty(num_items)
+    with progress("records", len(logs.users), " users") as bar:
+        for part in pool.map(write, range(num_parts), ids):
+            summary.merge(part)
+            bar.update(part.shards[0]["num_records"])
     return summary, tables
-
-
-def _histories(
-    interactions: pd.DataFrame, users: Vocabulary, items: Vocabulary
-) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yields (dense user, items, times) by user; equal times in the file's order."""
-    user, item = (
-        vocabulary.encode(column.cat.categories)[column.cat.codes]
-        for vocabulary, column in (
-            (users, interactions["user"]),
-            (items, interactions["item"]),
-        )
-    )
-    time = interactions["time"].to_numpy()
-    order = np.lexsort((time, user))
-    ends = np.cumsum(np.bincount(user)[1:])
-    return zip(
-        range(1, len(users) + 1),
-        np.split(item[order], ends[:-1]),
-        np.split(time[order], ends[:-1]),
-        strict=True,
-    )

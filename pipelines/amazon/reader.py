@@ -8,20 +8,21 @@ import json
 import re
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
+from pipelines.amazon.category_queries import category_queries
 from pipelines.common import times
 from pipelines.common.job import UserError
-from pipelines.common.progress import progress
-from pipelines.common.rejects import Rejects
-from pipelines.common.repeats import is_repeated
+from pipelines.common.rejects import MAX_TEXT
+from pipelines.common.report import BadRow, Report
 
 GZIP_MAGIC = b"\x1f\x8b"
+FIRST_LINE = 1
+PIECE_BYTES = 4 << 20
 HEAD = 1000  # Number of first rows that show the layout of a file.
 MAX_TIME = 2**63  # Times fit into 64 bits.
 
@@ -62,129 +63,144 @@ class _Malformed(Exception):
     """A row is rejected; the text is the reason."""
 
 
-def read_reviews(path: Path, rejects: Rejects, max_bad_fraction: float) -> pd.DataFrame:
+class Piece(NamedTuple):
+    """Some whole lines of a file."""
+
+    text: bytes
+    num_lines: int
+    num_bytes: int  # Bytes of the file, perhaps compressed, that it came from.
+
+
+class Reviews(NamedTuple):
+    """The well-formed reviews of a piece, in the order of the file."""
+
+    user: list[str]
+    item: list[str]
+    time: np.ndarray  # In the unit of the file.
+    line: np.ndarray  # From 0, within the piece.
+
+
+class Description(NamedTuple):
+    """A well-formed row of the metadata."""
+
+    line: int  # From 0, within the piece.
+    item: str
+    hierarchies: tuple[Hierarchy, ...]
+    queries: list[str]  # Made from the hierarchies.
+    text: str  # Of the row, for the list of malformed rows.
+
+
+class RawFile(NamedTuple):
+    """A file of a known layout."""
+
+    path: Path
+    keys: Any  # ReviewKeys or MetadataKeys
+    num_bytes: int  # Approximate size of its text, which is larger than a gzip file.
+
+
+def read_pieces(path: Path) -> Iterator[Piece]:
+    """Cuts a file, plain or gzip, into pieces of whole lines, read one after another.
+
+    Raises:
+        UserError: The file is cut short or damaged.
+    """
+    num_lines = 0
+    with open(path, "rb") as raw:
+        is_compressed = raw.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)
+        file = gzip.GzipFile(fileobj=raw) if is_compressed else raw
+        position = 0
+        try:
+            while text := file.read(PIECE_BYTES):
+                text += file.readline()
+                if not num_lines:
+                    text = text.removeprefix(codecs.BOM_UTF8)
+                lines = text.count(b"\n") + (not text.endswith(b"\n"))
+                yield Piece(text, lines, raw.tell() - position)
+                num_lines, position = num_lines + lines, raw.tell()
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise UserError(
+                f"{path} is cut short or damaged after line {num_lines} ({error}); "
+                "download it again"
+            ) from error
+
+
+def parse_reviews(piece: Piece, keys: ReviewKeys) -> tuple[Reviews, Report]:
     """Reads the user, item and time of each review.
 
     Args:
-        path: File with one review on each line.
-        rejects: Collects the malformed rows.
-        max_bad_fraction: Largest share of malformed rows.
-
-    Returns:
-        Columns user and item (categories of raw ids) and time (int64, in the unit of
-        the file), in the order of the file, without malformed and repeated rows.
-
-    Raises:
-        UserError: The file is damaged or has no known layout, or too many of its rows
-            are malformed.
+        piece: Lines with a review each.
+        keys: The layout of the file.
     """
-    rows, keys = _open(path, REVIEW_LAYOUTS, "reviews")
-    users: dict[str, int] = {}
-    items: dict[str, int] = {}
-    columns = [], [], [], []
-    num_rows = 0
-    for line, text in rows:
-        num_rows += 1
+    reviews = Reviews([], [], [], [])
+    report = Report(piece.num_lines, 0, [])
+    for line, text in _rows(piece):
+        report.num_rows += 1
         try:
             row = parse_row(text)
-            user, item = _raw_id(row, keys.user), _raw_id(row, keys.item)
-            time = _time(row, keys.time)
+            values = _raw_id(row, keys.user), _raw_id(row, keys.item), _time(row, keys)
         except _Malformed as reason:
-            rejects.add(path.name, line, str(reason), _readable(text))
+            report.bad.append(BadRow(line, str(reason), _readable(text)))
             continue
-        columns[0].append(users.setdefault(user, len(users)))
-        columns[1].append(items.setdefault(item, len(items)))
-        columns[2].append(time)
-        columns[3].append(line)
-    user, item, time, line = (np.array(column, np.int64) for column in columns)
-    times.require_unit(
-        times.count_units(time), TIME_UNITS[keys.time], path.name, keys.time
+        for column, value in zip(reviews, (*values, line), strict=True):
+            column.append(value)
+    time, line = np.array(reviews.time, np.int64), np.array(reviews.line, np.int64)
+    unit = TIME_UNITS[keys.time]
+    report.units = times.count_units(time)
+    good = times.plausible(time, unit)
+    for row in np.flatnonzero(~good).tolist():
+        text = f"{reviews.user[row]} {reviews.item[row]} {time[row]}"
+        report.bad.append(BadRow(int(line[row]), f"implausible {keys.time}", text))
+    report.bad.sort()
+    report.days = times.count_days(time[good], unit)
+    report.last_time = int(time[good].max(initial=0))
+    kept = Reviews(
+        [user for user, is_good in zip(reviews.user, good, strict=True) if is_good],
+        [item for item, is_good in zip(reviews.item, good, strict=True) if is_good],
+        time[good],
+        line[good],
     )
-    reviews = pd.DataFrame(
-        {
-            "user": pd.Categorical.from_codes(user, list(users)),
-            "item": pd.Categorical.from_codes(item, list(items)),
-            "time": time,
-        },
-        index=line,
-    )
-    reviews = _usual(reviews, keys, path.name, rejects)
-    codes = (reviews[name].cat.codes.to_numpy() for name in ("user", "item"))
-    repeated = is_repeated(*codes, reviews["time"].to_numpy())
-    reviews = _reject(reviews, repeated, "repeated review", path.name, rejects)
-    rejects.check(path.name, num_rows, max_bad_fraction)
-    for name in ("user", "item"):
-        reviews[name] = reviews[name].cat.remove_unused_categories()
-    return reviews.reset_index(drop=True)
+    return kept, report
 
 
-def read_hierarchies(
-    path: Path, items: set[str], rejects: Rejects, max_bad_fraction: float
-) -> dict[str, list[Hierarchy]]:
+def parse_metadata(
+    piece: Piece, keys: MetadataKeys, items: Container[str]
+) -> tuple[list[Description], Report]:
     """Reads the category hierarchies of the given items.
 
-    Rows of other items are skipped, and if possible not even parsed. An item
-    with several equal descriptions, as in the 2018 release, is not malformed.
+    Rows of other items are skipped, and if possible not even parsed; those are not
+    counted as rows.
 
     Args:
-        path: File with one item on each line.
+        piece: Lines with an item each.
+        keys: The layout of the file.
         items: Raw ids of the items to read.
-        rejects: Collects the malformed rows.
-        max_bad_fraction: Largest share of malformed rows.
-
-    Returns:
-        The hierarchies of each item that the file has, in the order of the file.
-
-    Raises:
-        UserError: The file is damaged or has no known layout, or too many of its rows
-            are malformed.
     """
-    rows, keys = _open(path, METADATA_LAYOUTS, "metadata")
-    hierarchies: dict[str, list[Hierarchy]] = {}
-    num_rows = 0
-    for line, text in rows:
+    found = []
+    report = Report(piece.num_lines, 0, [])
+    for line, text in _rows(piece):
         leading = _LEADING_ITEM.match(text)
         if leading and leading[1].decode("utf-8", "replace") not in items:
             continue
-        num_rows += 1
+        report.num_rows += 1
         try:
             row = parse_row(text)
             item = _raw_id(row, keys.item)
-            found = _hierarchies(row.get(keys.categories))
-            if hierarchies.get(item, found) != found:
-                raise _Malformed("item described twice, differently")
+            hierarchies = _hierarchies(row.get(keys.categories))
         except _Malformed as reason:
-            rejects.add(path.name, line, str(reason), _readable(text))
+            report.bad.append(BadRow(line, str(reason), _readable(text)))
             continue
         if item in items:
-            hierarchies[item] = found
-    rejects.check(path.name, num_rows, max_bad_fraction)
-    return hierarchies
+            queries = category_queries(hierarchies)
+            text = _readable(text)[:MAX_TEXT]
+            found.append(Description(line, item, tuple(hierarchies), queries, text))
+    return found, report
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yields the lines that are not blank with their numbers from 1; shows progress."""
-    size = path.stat().st_size
-    with open(path, "rb") as raw, progress(path.name, size, "B") as bar:
-        is_compressed = raw.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)
-        lines = gzip.GzipFile(fileobj=raw) if is_compressed else raw
-        number = 0
-        try:
-            for number, line in enumerate(lines, start=1):
-                if number == 1:
-                    line = line.removeprefix(codecs.BOM_UTF8)
-                if line.strip():
-                    yield number, line
-                if number % 5000 == 0:
-                    bar.set_postfix_str(f"{number:,} rows", refresh=False)
-                    bar.update(raw.tell() - bar.n)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise UserError(
-                f"{path} is cut short or damaged after line {number} ({error}); "
-                "download it again"
-            ) from error
-        bar.set_postfix_str(f"{number:,} rows", refresh=False)
-        bar.update(size - bar.n)
+def _rows(piece: Piece) -> Iterator[tuple[int, bytes]]:
+    """The lines that are not blank, with their numbers from 0."""
+    for line, text in enumerate(piece.text.split(b"\n")):
+        if text.strip():
+            yield line, text
 
 
 def parse_row(text: bytes) -> dict[str, Any]:
@@ -213,23 +229,29 @@ def _python_literal(text: bytes) -> Any:
         raise _Malformed("not an object") from None
 
 
-def _open(path: Path, layouts: tuple, kind: str):
-    """Finds the layout of a file and returns its lines and the layout's keys.
+def open_file(path: Path, layouts: Sequence[tuple], kind: str) -> RawFile:
+    """Finds the layout of a file: the first one whose keys one of the first rows has.
 
-    The layout is the first one whose keys are all in one of the first rows.
+    Args:
+        path: The file.
+        layouts: The layouts that it may have.
+        kind: What the file holds, for errors.
+
+    Raises:
+        UserError: The file is damaged or has no such layout.
     """
-    lines = read_lines(path)
-    head = list(itertools.islice(lines, HEAD))
     seen: set[str] = set()
-    for _, text in head:
-        try:
-            row = parse_row(text)
-        except _Malformed:
-            continue
-        for keys in layouts:
-            if row.keys() >= set(keys):
-                return itertools.chain(head, lines), keys
-        seen |= row.keys()
+    for piece in itertools.islice(read_pieces(path), 1):
+        num_bytes = path.stat().st_size * len(piece.text) // piece.num_bytes
+        for _, text in itertools.islice(_rows(piece), HEAD):
+            try:
+                row = parse_row(text)
+            except _Malformed:
+                continue
+            for keys in layouts:
+                if row.keys() >= set(keys):
+                    return RawFile(path, keys, num_bytes)
+            seen |= row.keys()
     if not seen:
         raise UserError(
             f"{path} is no {kind} file: none of its first lines is a JSON object"
@@ -252,7 +274,8 @@ def _raw_id(row: dict, key: str) -> str:
     return value
 
 
-def _time(row: dict, key: str) -> int:
+def _time(row: dict, keys: ReviewKeys) -> int:
+    key = keys.time
     value = row.get(key)
     if value is None:
         raise _Malformed(f"no {key}")
@@ -263,29 +286,6 @@ def _time(row: dict, key: str) -> int:
     if value < 0:
         raise _Malformed(f"negative {key}")
     return int(value)
-
-
-def _usual(
-    reviews: pd.DataFrame, keys: ReviewKeys, source: str, rejects: Rejects
-) -> pd.DataFrame:
-    """The reviews with plausible times; rejects the others."""
-    bad = ~times.plausible(reviews["time"].to_numpy(), TIME_UNITS[keys.time])
-    reviews = _reject(reviews, bad, f"implausible {keys.time}", source, rejects)
-    if not len(reviews):
-        return reviews
-    time = reviews["time"].to_numpy()
-    days = times.usual_days(times.count_days(time, TIME_UNITS[keys.time]))
-    far = ~times.within_days(time, TIME_UNITS[keys.time], days)
-    return _reject(reviews, far, f"{keys.time} far from all others", source, rejects)
-
-
-def _reject(
-    reviews: pd.DataFrame, bad: np.ndarray, reason: str, source: str, rejects: Rejects
-) -> pd.DataFrame:
-    """The reviews that are not bad; their index is the line in the file."""
-    texts = reviews[bad].astype(str).agg(" ".join, axis=1) if bad.any() else ()
-    rejects.add_rows(source, reviews.index[bad], reason, texts)
-    return reviews[~bad]
 
 
 def _hierarchies(value: Any) -> list[Hierarchy]:

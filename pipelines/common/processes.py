@@ -1,10 +1,13 @@
 """A pool of processes for the parts of a job."""
 
+import collections
 import concurrent.futures
 import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
+
+AHEAD = 2  # Calls of each process that are made before the first result is taken.
 
 
 class ProcessPool:
@@ -41,10 +44,28 @@ class ProcessPool:
             self._pool.shutdown(cancel_futures=True)
 
     def map(self, function: Callable, *arguments: Iterable) -> Iterator:
-        """Like the built-in `map`; raises the error of a failed call."""
+        """Like the built-in `map`; raises the error of a failed call.
+
+        It takes arguments only as results are taken from it, so that a few are in
+        memory at a time, however many there are.
+        """
         if self._pool is None:
             return map(function, *arguments)
-        return self._pool.map(function, *arguments)
+        return self._in_order(self._pool, function, zip(*arguments, strict=False))
+
+    def _in_order(
+        self,
+        pool: concurrent.futures.Executor,
+        function: Callable,
+        calls: Iterable[tuple],
+    ) -> Iterator:
+        waiting: collections.deque[concurrent.futures.Future] = collections.deque()
+        for arguments in calls:
+            waiting.append(pool.submit(function, *arguments))
+            if len(waiting) > AHEAD * self._size:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _start(prepare: Callable[[], object]) -> None:

@@ -1,5 +1,7 @@
 """Splits targets into train, validation and test, and cuts their histories."""
 
+from typing import NamedTuple, Protocol
+
 import numpy as np
 
 from sar_tf.data.schema import SPLITS
@@ -45,6 +47,41 @@ def by_time(
         raise ValueError(f"validation starts at {validation_start}, after the test set")
     order = np.array([SPLITS["train"], SPLITS["validation"], SPLITS["test"]], np.int64)
     return order[np.searchsorted([validation_start, test_start], timestamps, "right")]
+
+
+class Splits(Protocol):
+    """A rule that splits a user's targets."""
+
+    def of(self, times: np.ndarray, target_behavior: np.ndarray) -> np.ndarray:
+        """[T] split of each target.
+
+        Args:
+            times: [N] times of the user's behaviors, never decreasing.
+            target_behavior: [T] index of each target's behavior, never decreasing.
+        """
+
+
+class TimeSplits(NamedTuple):
+    """Splits by time, see `by_time`."""
+
+    validation_start: int
+    test_start: int
+
+    def of(self, times: np.ndarray, target_behavior: np.ndarray) -> np.ndarray:
+        return by_time(times[target_behavior], self.validation_start, self.test_start)
+
+
+class LastSplits(NamedTuple):
+    """The targets of a user's last behavior that has some are test, in order of time.
+
+    Those of the behavior before it are validation, all others train. Behaviors of both
+    types count alike, so that no history of training has a click of test.
+    """
+
+    def of(self, times: np.ndarray, target_behavior: np.ndarray) -> np.ndarray:
+        distinct, place = np.unique(target_behavior, return_inverse=True)
+        # The first interaction, which has no history, is not among these.
+        return leave_one_out(len(distinct) + 1)[1:][place]
 
 
 def history_ends(timestamps: np.ndarray, target_behavior: np.ndarray) -> np.ndarray:

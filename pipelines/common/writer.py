@@ -3,8 +3,9 @@
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -15,11 +16,23 @@ from pipelines.common.ragged import RaggedTable
 from pipelines.common.vocabulary import Vocabulary
 from sar_tf.data.dataset_info import DatasetInfo, list_tables, sha256
 from sar_tf.data.schema import SPLITS, TASKS, UserRecord, encode_record
+from sar_tf.paths import AnyPath
+
+
+class ShardSummary(NamedTuple):
+    """Counts of one shard."""
+
+    num_behaviors: np.ndarray  # [2] by behavior type
+    targets: np.ndarray  # [2, 3] by task and split
+    trained: np.ndarray  # [n, 3] task, item, number of training targets; the others: 0
+    max_query_words: int
+    max_clicked_items: int
+    shards: list[dict]  # The entry of dataset_info.json.
 
 
 @dataclasses.dataclass
 class Summary:
-    """Counts of the shards written so far; the summaries of several shards add up."""
+    """Counts of the shards merged so far."""
 
     num_behaviors: np.ndarray  # [2] by behavior type
     targets: np.ndarray  # [2, 3] by task and split
@@ -36,27 +49,47 @@ class Summary:
             popularity=np.zeros((2, num_items + 1), np.int64),
         )
 
-    def count(self, record: UserRecord) -> None:
-        """Adds one user's record."""
-        self.num_behaviors += np.bincount(record.type, minlength=2)
-        np.add.at(self.targets, (record.target_task, record.target_split), 1)
-        train = record.target_split == SPLITS["train"]
-        np.add.at(
-            self.popularity, (record.target_task[train], record.target_item[train]), 1
-        )
-        lengths = record.query_words.lengths, record.clicked_items.lengths
-        words, clicks = (int(length.max(initial=0)) for length in lengths)
-        self.max_query_words = max(self.max_query_words, words)
-        self.max_clicked_items = max(self.max_clicked_items, clicks)
+    def merge(self, shard: ShardSummary) -> None:
+        """Adds a shard; call it in the order of the shards' names."""
+        self.num_behaviors += shard.num_behaviors
+        self.targets += shard.targets
+        task, item, count = shard.trained.T
+        self.popularity[task, item] += count
+        self.max_query_words = max(self.max_query_words, shard.max_query_words)
+        self.max_clicked_items = max(self.max_clicked_items, shard.max_clicked_items)
+        self.shards += shard.shards
 
-    def merge(self, other: "Summary") -> None:
-        """Adds another summary; call it in the order of the shards' names."""
-        self.num_behaviors += other.num_behaviors
-        self.targets += other.targets
-        self.popularity += other.popularity
-        self.max_query_words = max(self.max_query_words, other.max_query_words)
-        self.max_clicked_items = max(self.max_clicked_items, other.max_clicked_items)
-        self.shards += other.shards
+
+class _Counter:
+    """Counts the records of a shard, in memory of the shard's size."""
+
+    def __init__(self):
+        self._num_behaviors = np.zeros(2, np.int64)
+        self._targets = np.zeros((2, 3), np.int64)
+        self._trained: list[np.ndarray] = []
+        self._longest = [0, 0]
+
+    def add(self, record: UserRecord) -> None:
+        self._num_behaviors += np.bincount(record.type, minlength=2)
+        np.add.at(self._targets, (record.target_task, record.target_split), 1)
+        train = record.target_split == SPLITS["train"]
+        trained = record.target_task[train], record.target_item[train]
+        self._trained.append(np.stack(trained, axis=1))
+        ragged = record.query_words, record.clicked_items
+        for index, rows in enumerate(ragged):
+            longest = int(rows.lengths.max(initial=0))
+            self._longest[index] = max(self._longest[index], longest)
+
+    def summary(self, shards: list[dict]) -> ShardSummary:
+        trained = np.concatenate([np.zeros((0, 2), np.int64), *self._trained])
+        pairs, counts = np.unique(trained, axis=0, return_counts=True)
+        return ShardSummary(
+            self._num_behaviors,
+            self._targets,
+            np.concatenate([pairs, counts[:, None]], axis=1),
+            *self._longest,
+            shards,
+        )
 
 
 def shard_name(index: int, num_shards: int) -> str:
@@ -65,43 +98,39 @@ def shard_name(index: int, num_shards: int) -> str:
 
 
 def write_shard(
-    path: Path,
-    records: Iterable[UserRecord],
-    num_items: int,
-    on_record: Callable[[], object] = lambda: None,
-) -> Summary:
+    path: AnyPath, records: Iterable[UserRecord], num_items: int
+) -> ShardSummary:
     """Writes the records of some users as one TFRecord file.
 
     Args:
         path: The shard, see `shard_name`.
         records: In the order of dense users.
         num_items: The highest dense item id.
-        on_record: Called after each record, such as a progress bar's `update`.
 
     Raises:
+        ValueError: A record has a higher item id.
         WriteError: The disk is full, or the folder is not writable.
     """
-    path = Path(path)
-    summary = Summary.empty(num_items)
+    counter = _Counter()
     num_records = 0
     with _record_writer(path) as writer:
         for record in records:
+            if record.user_items.max(initial=0) > num_items:
+                raise ValueError(f"user {record.user}: an item is above {num_items}")
             writer.write(encode_record(record))
-            summary.count(record)
+            counter.add(record)
             num_records += 1
-            on_record()
     shard = {
         "file": path.name,
         "num_records": num_records,
         "num_bytes": path.stat().st_size,
         "sha256": sha256(path),
     }
-    summary.shards.append(shard)
-    return summary
+    return counter.summary([shard])
 
 
 @contextlib.contextmanager
-def _record_writer(path: Path) -> Iterator[tf.io.TFRecordWriter]:
+def _record_writer(path: AnyPath) -> Iterator[tf.io.TFRecordWriter]:
     with writing(path):
         try:
             with tf.io.TFRecordWriter(os.fspath(path)) as writer:
@@ -145,6 +174,7 @@ def write_dataset(
     command: str,
     seed: int,
     split_rule: str,
+    tokenizer: str = "",
 ) -> DatasetInfo:
     """Writes all files except the shards; dataset_info.json comes last.
 
@@ -156,6 +186,8 @@ def write_dataset(
         command: The command that makes the dataset.
         seed: Seed of the job's random draws.
         split_rule: One sentence on how targets were split.
+        tokenizer: Name of the tokenizer that finds the words of queries and captions;
+            "" for a dataset without texts.
     """
     directory = Path(directory)
     _write_tables(directory, tables)
@@ -198,6 +230,7 @@ def write_dataset(
         },
         num_behaviors=rec_actions + search_actions,
         shards=summary.shards,
+        tokenizer=tokenizer,
         tables=list_tables(directory),
     )
     info.save(directory)

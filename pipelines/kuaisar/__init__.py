@@ -6,9 +6,8 @@ Its modules in the order in which data flows; none imports a later one:
     split       checks a piece's values and lays its rows out on disk, by user
     repeats     finds repeated clicks, and session ids that two users have
     logs        reads all files in several processes and lists malformed rows
-    group       groups rows into behaviors, and filters users and items
+    group       groups rows into behaviors
     tables      vocabularies, dense ids and features of kept users and items
-    records     the record of each user
     build       the job
 """
 

@@ -24,17 +24,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from pipelines.common import job
+from pipelines.common.k_core import Kept, count_steps, filter_interactions
 from pipelines.common.processes import ProcessPool
 from pipelines.common.progress import progress
 from pipelines.common.rejects import Rejects
 from pipelines.common.summary import finish
-from pipelines.kuaisar.group import (
-    MIN_INTERACTIONS,
-    Kept,
-    count_steps,
-    filter_interactions,
-    group_part,
-)
+from pipelines.kuaisar.group import LAST_RULE, MIN_INTERACTIONS, RULES, group_part
 from pipelines.kuaisar.logs import LogReader, open_tables
 from sar_tf.startup import import_tensorflow
 
@@ -95,7 +90,7 @@ def build_dataset(
         )
         grouped = list(pool.map(group, range(num_parts)))
         paths = [part.path for part in grouped]
-        kept = filter_interactions(paths, logs.num_items)
+        kept = filter_interactions(paths, logs.num_items, MIN_INTERACTIONS, True)
         if not any(is_kept.any() for is_kept in kept.users):
             raise job.UserError(
                 f"{input_dir}: no user is left; before the log's last two days a user "
@@ -112,7 +107,9 @@ def build_dataset(
         )
         finish(
             rejects,
-            count_steps(grouped, kept, int(summary.num_behaviors.sum())),
+            count_steps(
+                grouped, kept, int(summary.num_behaviors.sum()), RULES, LAST_RULE
+            ),
             summary.targets,
             allow_empty_splits=allow_empty_splits,
             log_end=days.log_end,
@@ -126,6 +123,7 @@ def build_dataset(
             command=command,
             seed=seed,
             split_rule=SPLIT_RULE,
+            tokenizer="ids",
         )
 
 
@@ -159,8 +157,9 @@ def _write_records(
     days: Days,
     seed: int,
 ) -> tuple["Summary", "Tables"]:
+    from pipelines.common.sequences import Settings, write_part
+    from pipelines.common.splits import TimeSplits
     from pipelines.common.writer import Summary
-    from pipelines.kuaisar.records import Settings, write_part
     from pipelines.kuaisar.tables import make_tables
 
     work = staging / "work"
@@ -172,7 +171,7 @@ def _write_records(
         num_parts=num_parts,
         work=work,
         directory=staging,
-        settings=Settings(num_items, days.validation, days.test, seed),
+        settings=Settings(num_items, TimeSplits(days.validation, days.test), seed),
     )
     summary = Summary.empty(num_items)
     with progress("records", tables.size("user"), " users") as bar:

@@ -14,8 +14,9 @@ from pipelines.common.job import UserError
 from pipelines.common.processes import ProcessPool
 from pipelines.common.progress import progress
 from pipelines.common.rejects import Rejects
+from pipelines.common.report import BadRow, Report, add_counters
 from pipelines.common.vocabulary import Vocabulary
-from pipelines.kuaisar.reader import FIRST_LINE, BadRow, Piece, open_table
+from pipelines.kuaisar.reader import FIRST_LINE, Piece, open_table
 from pipelines.kuaisar.repeats import (
     find_foreign_sessions,
     find_repeated_clicks,
@@ -30,7 +31,6 @@ from pipelines.kuaisar.split import (
     SEARCH_TIME,
     TIME_UNIT,
     USER_COLUMNS,
-    Report,
     load_part,
     split_items,
     split_rec,
@@ -265,11 +265,11 @@ class _Table:
 
     @property
     def days(self) -> Counter[int]:
-        return sum((report.days for report in self.reports), Counter())
+        return add_counters(report.days for report in self.reports)
 
     def require_unit(self, column: str) -> None:
         """Fails if most times are in another unit than milliseconds."""
-        units = sum((report.units for report in self.reports), Counter())
+        units = add_counters(report.units for report in self.reports)
         times.require_unit(units, TIME_UNIT, self.name, column)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from pipelines.common.job import UserError
+from pipelines.common.report import BadRow
 
 PIECE_BYTES = 8 << 20
 FIRST_LINE = 2  # Line of a table's first row; the header is line 1.
@@ -31,14 +32,6 @@ class Piece(NamedTuple):
     header: tuple[str, ...]
     start: int
     end: int
-
-
-class BadRow(NamedTuple):
-    """A malformed row."""
-
-    line: int  # From 0, within the piece.
-    reason: str
-    text: str
 
 
 def open_table(path: Path, columns: Sequence[str]) -> list[Piece]:

@@ -12,9 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.common import times
-from pipelines.common.disk import save_array, save_arrays
+from pipelines.common.behaviors import REC, SEARCH
+from pipelines.common.disk import save_arrays
 from pipelines.common.ragged import find_sorted, word_lists
-from pipelines.kuaisar.reader import BadRow, Piece, Rows
+from pipelines.common.report import Report
+from pipelines.common.shuffle import load_chunks, save_chunks
+from pipelines.kuaisar.reader import Piece, Rows
 
 FAR = "time far from all others"  # A reason.
 MAX_WORDS = 50  # Largest number of words of a query or caption.
@@ -42,40 +45,18 @@ SEARCH_COLUMNS = (
     "click_cnt",
 )
 
-# Rows that are kept of each log.
-REC = np.dtype([(name, np.int64) for name in ("user", "item", "time", "line")])
-SEARCH = np.dtype(
-    [
-        (name, np.int64)
-        for name in (
-            *("user", "session", "time", "query", "source", "item"),
-            *("clicked", "line"),
-        )
-    ]
-)
 SESSION = np.dtype([(name, np.int64) for name in ("session", "user")])
 SESSION_ROWS = np.dtype([*SESSION.descr, ("rows", np.int64)])
 
 
 @dataclasses.dataclass
-class Report:
-    """Summary of one piece.
+class SearchReport(Report):
+    """Summary of one piece of src_inter.csv.
 
     Attributes:
-        num_lines, num_rows: Size of the piece.
-        bad: Its malformed rows.
-        units: Units that the times of its rows look like, see `times.count_units`.
-        days: Number of well-formed rows on each day, see `times.count_days`.
-        last_time: Latest time of a well-formed row, ms.
         queries, sources: The texts of the codes in the rows that were saved.
     """
 
-    num_lines: int
-    num_rows: int
-    bad: list[BadRow]
-    units: Counter[str] = dataclasses.field(default_factory=Counter)
-    days: Counter[int] = dataclasses.field(default_factory=Counter)
-    last_time: int = 0
     queries: list[str] = dataclasses.field(default_factory=list)
     sources: list[str] = dataclasses.field(default_factory=list)
 
@@ -145,7 +126,7 @@ def split_search(
     work: Path,
     num_parts: int,
     days: tuple[int, int] | None = None,
-) -> Report:
+) -> SearchReport:
     """Saves the rows of a piece of src_inter.csv; arguments as above.
 
     It also saves the pairs of session ids and users with their number of rows, in
@@ -180,8 +161,7 @@ def split_search(
     part = counted["session"] % num_parts
     _save(work / f"sessions-{index:05d}", counted, part, num_parts)
     report = _log_report(rows, columns["time"], units)
-    report.queries, report.sources = queries, sources
-    return report
+    return SearchReport(**vars(report), queries=queries, sources=sources)
 
 
 def load_part(work: Path, name: str, part: int) -> tuple[np.ndarray, np.ndarray]:
@@ -190,20 +170,15 @@ def load_part(work: Path, name: str, part: int) -> tuple[np.ndarray, np.ndarray]
     Returns:
         [rows] of REC, SEARCH or SESSION_ROWS, and [rows] the piece of each.
     """
-    parts = []
-    for path in sorted(work.glob(f"{name}-?????.npy")):
-        offsets = np.load(path.with_suffix(".offsets.npy"))
-        rows = np.load(path, mmap_mode="r")
-        parts.append(np.array(rows[offsets[part] : offsets[part + 1]]))
-    piece = np.repeat(np.arange(len(parts)), [len(rows) for rows in parts])
-    return np.concatenate(parts), piece
+    chunks = load_chunks(work, name, part)
+    piece = np.repeat(np.arange(len(chunks)), [len(rows) for rows in chunks])
+    return np.concatenate(chunks), piece
 
 
 def _save(path: Path, rows: np.ndarray, part: np.ndarray, num_parts: int) -> None:
-    offsets = np.zeros(num_parts + 1, np.int64)
-    np.cumsum(np.bincount(part, minlength=num_parts), out=offsets[1:])
-    save_array(path.with_suffix(".npy"), rows[np.argsort(part, kind="stable")])
-    save_array(path.with_suffix(".offsets.npy"), offsets)
+    ends = np.cumsum(np.bincount(part, minlength=num_parts))
+    rows = rows[np.argsort(part, kind="stable")]
+    save_chunks(path.with_suffix(".chunks"), np.split(rows, ends[:-1]))
 
 
 def _catalogue_index(rows: Rows, item: np.ndarray, work: Path) -> np.ndarray:

@@ -1,42 +1,15 @@
 """The vocabularies, dense ids and feature tables of KuaiSAR's kept users and items."""
 
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.common.disk import save_arrays
+from pipelines.common.dense_ids import DenseIds
+from pipelines.common.k_core import Kept
 from pipelines.common.ragged import RaggedTable, find_sorted, query_words
 from pipelines.common.vocabulary import Vocabulary
 from pipelines.common.writer import Tables
-from pipelines.kuaisar.group import Kept
 from pipelines.kuaisar.split import ITEM_FEATURES, USER_FEATURES
-
-
-class DenseIds(NamedTuple):
-    """Dense ids by the job's own codes, 0 if dropped, and the words of queries."""
-
-    users: np.ndarray  # Raw ids, sorted: dense id = place + 1.
-    items: np.ndarray  # [catalogue]
-    queries: np.ndarray  # [query codes]
-    sources: np.ndarray  # [source codes]
-    words: np.ndarray  # Values of `query_words`.
-    words_splits: np.ndarray  # Row splits of `query_words`.
-
-    @property
-    def query_words(self) -> RaggedTable:
-        """Dense words of query 0 (none), 1, …"""
-        return RaggedTable(self.words, self.words_splits)
-
-    def save(self, work: Path) -> None:
-        """Saves them for the job's other processes."""
-        save_arrays(work / "dense_ids.npz", **self._asdict())
-
-    @classmethod
-    def load(cls, work: Path) -> "DenseIds":
-        """Loads what `save` saved."""
-        with np.load(work / "dense_ids.npz") as arrays:
-            return cls(**arrays)
 
 
 def make_tables(
@@ -78,6 +51,7 @@ def make_tables(
     )
     ids = DenseIds(
         users=users,
+        user_ids=np.arange(1, len(users) + 1),
         items=np.where(kept.items, np.cumsum(kept.items), 0),
         queries=queries.encode(codes["query"]),
         sources=sources.encode(codes["source"]),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sar_tf.data.schema import SCHEMA_VERSION
 from sar_tf.files import whole_file
+from sar_tf.paths import as_path
 
 FILE_NAME = "dataset_info.json"
 _CHECKSUM = "checksum"
@@ -42,6 +43,9 @@ class DatasetInfo:
     targets: dict[str, dict[str, int]]  # Task -> split -> number of targets.
     num_behaviors: int
     shards: list[dict]  # {"file", "num_records", "num_bytes", "sha256"}
+    # Finds the words of a text, see `tokenizer`; "" where it is unknown, as in older
+    # datasets, and in datasets without texts.
+    tokenizer: str = ""
     # {"file", "num_bytes", "sha256"} of each table and vocabulary; older datasets
     # have none.
     tables: list[dict] = dataclasses.field(default_factory=list)
@@ -181,7 +185,7 @@ def _checksum(values: dict) -> str:
 def sha256(path: str | os.PathLike) -> str:
     """The SHA-256 of a file, in hexadecimal digits."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with as_path(path).open("rb") as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()

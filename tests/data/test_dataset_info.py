@@ -31,6 +31,14 @@ def test_round_trip(dataset_dir):
     info.verify_shards(dataset_dir)
 
 
+def test_a_dataset_without_a_tokenizer_opens(dataset_dir):
+    values = json.loads((dataset_dir / "dataset_info.json").read_text())
+    for name in ("tokenizer", "tables", "checksum"):
+        del values[name]
+    (dataset_dir / "dataset_info.json").write_text(json.dumps(values))
+    assert SequenceDataset.open(dataset_dir).info.tokenizer == ""
+
+
 def test_missing_folder(tmp_path):
     with pytest.raises(DatasetError, match="nowhere: no such folder"):
         DatasetInfo.load(tmp_path / "nowhere")

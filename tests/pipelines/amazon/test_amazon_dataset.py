@@ -13,7 +13,9 @@ from handmade_amazon import (
     raw_ids,
 )
 
+from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.dataset_info import DatasetInfo
+from sar_tf.data.tokenizer import get_tokenizer
 
 
 def test_sequence_holds_a_search_before_each_click_that_has_a_query(dataset_dir):
@@ -107,6 +109,10 @@ def test_info_and_tables(dataset_dir):
         "search": {"train": 2, "validation": 0, "test": 1},
     }
     assert (info.num_words, info.max_query_words, info.max_clicked_items) == (7, 4, 1)
+    # A typed query finds the words of the categories.
+    words = get_tokenizer(info.tokenizer).words
+    for word in SequenceDataset.open(dataset_dir).vocabulary("word"):
+        assert words(word) == [word]
     assert info.features == {"user": {}, "item": {}}
     assert not (dataset_dir / "rejects.csv").exists()
     popularity = np.load(dataset_dir / "popularity.npz")

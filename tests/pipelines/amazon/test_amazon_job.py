@@ -1,11 +1,63 @@
+import os
 import signal
 import subprocess
 import sys
 
 import pytest
-from handmade_amazon import build, layout_2014
+import tensorflow as tf
+from handmade_amazon import REVIEWS, append, build, layout_2014, layout_2018
 
 from sar_tf.data.dataset_info import DatasetError, DatasetInfo
+from sar_tf.data.schema import parse_records
+
+
+def records(dataset_dir):
+    """{dense user: serialized record}."""
+    info = DatasetInfo.load(dataset_dir)
+    info.verify_shards(dataset_dir)
+    paths = [str(dataset_dir / shard["file"]) for shard in info.shards]
+    serialized = list(tf.data.TFRecordDataset(paths).as_numpy_iterator())
+    users = parse_records(tf.constant(serialized))["user"].numpy().tolist()
+    assert len(set(users)) == info.num_users
+    return dict(zip(users, serialized, strict=True))
+
+
+@pytest.mark.parametrize("layout", [layout_2014, layout_2018])  # gzip, and plain.
+def test_small_pieces_and_many_parts_give_the_same_records(
+    layout, tmp_path, monkeypatch
+):
+    files = layout(tmp_path)
+    if layout is layout_2014:  # A repeat and a bad row, each in a later piece.
+        user, item, time = REVIEWS[0]
+        again = f'"reviewerID": "{user}", "asin": "{item}", "unixReviewTime": 10000000'
+        append(files[0], [f"{{{again}{time}}}", "{"])
+        append(files[1], ["{'asin': 'i1', 'categories': [['A', 'B']]}"])
+    whole_dir = build(files, tmp_path / "whole", max_bad_fraction=0.5)
+    # The size of a gzip file is estimated from its first piece.
+    part_bytes = 60 if layout is layout_2014 else 2_000
+    monkeypatch.setattr("pipelines.common.shuffle.PART_BYTES", part_bytes)
+    monkeypatch.setattr("pipelines.amazon.reader.PIECE_BYTES", 300)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    small_dir = build(files, tmp_path / "small", max_bad_fraction=0.5)
+
+    whole, small = DatasetInfo.load(whole_dir), DatasetInfo.load(small_dir)
+    assert len(whole.shards) == 1 and len(small.shards) > 4
+    assert records(small_dir) == records(whole_dir)
+    assert small.tables == whole.tables
+    rejects = [path / "rejects.csv" for path in (whole_dir, small_dir)]
+    if layout is layout_2014:
+        texts = [path.read_text().splitlines() for path in rejects]
+        assert len(texts[0]) == 4 and sorted(texts[0]) == sorted(texts[1])
+
+
+def test_several_processes_give_the_same_records(dataset_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.common.shuffle.PART_BYTES", 60)
+    monkeypatch.setattr("pipelines.amazon.reader.PIECE_BYTES", 300)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    several_dir = build(layout_2014(tmp_path), tmp_path / "out")
+
+    assert len(DatasetInfo.load(several_dir).shards) >= 4
+    assert records(several_dir) == records(dataset_dir)
 
 
 def test_seed_decides_every_byte(dataset_dir, tmp_path):

@@ -58,6 +58,7 @@ def test_info_and_tables(dataset_dir):
     info = DatasetInfo.load(dataset_dir)
     info.verify_shards(dataset_dir)
     assert (info.name, info.command, info.seed) == ("kuaisar", "the command", 1)
+    assert info.tokenizer == "ids"
     assert info.counts == {
         "users": 6,
         "items": 110,

@@ -1,4 +1,4 @@
-"""Builds the records of KuaiSAR's users from their behaviors."""
+"""Builds the records of users from their behaviors."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.common.negatives import draw_negatives, user_generator
+from pipelines.common.dense_ids import DenseIds
+from pipelines.common.negatives import NUM_CANDIDATES, draw_negatives, user_generator
 from pipelines.common.ragged import RaggedTable, find_sorted
-from pipelines.common.splits import by_time, history_ends
-from pipelines.common.writer import Summary, shard_name, write_shard
-from pipelines.kuaisar.tables import DenseIds
+from pipelines.common.splits import Splits, history_ends
+from pipelines.common.writer import ShardSummary, shard_name, write_shard
 from sar_tf.data.schema import REC, SEARCH, SPLITS, Ragged, UserRecord
 
 # Clicked items of a session in a history; all clicked items are targets.
@@ -37,9 +37,9 @@ class Settings(NamedTuple):
     """Settings for the records of all users."""
 
     num_items: int
-    validation_start: int  # ms
-    test_start: int  # ms
+    splits: Splits
     seed: int
+    num_negatives: int = NUM_CANDIDATES  # Stored for a validation or test target.
 
 
 def user_record(
@@ -77,9 +77,7 @@ def user_record(
     target_item = np.concatenate([clicked, recs.item])[by_place]
     ends = history_ends(times[order], target_behavior)
     target_behavior, target_item = target_behavior[ends > 0], target_item[ends > 0]
-    target_split = by_time(
-        times[order][target_behavior], settings.validation_start, settings.test_start
-    )
+    target_split = settings.splits.of(times[order], target_behavior)
     user_items = np.unique(np.concatenate([clicked, recs.item]))
     num_evaluated = np.count_nonzero(target_split != SPLITS["train"])
 
@@ -105,6 +103,7 @@ def user_record(
             settings.num_items,
             user_items,
             num_evaluated,
+            settings.num_negatives,
         ).ravel(),
     )
 
@@ -116,12 +115,12 @@ def write_part(
     work: Path,
     directory: Path,
     settings: Settings,
-) -> Summary:
+) -> ShardSummary:
     """Writes the records of one part's users as a shard.
 
     Args:
         part: Number of the shard.
-        grouped: The file of `group_part`.
+        grouped: The file of `save_behaviors`.
         num_parts: Number of shards.
         work: Folder of the job's own files, with `DenseIds`.
         directory: Folder for the shard.
@@ -136,7 +135,7 @@ def _records(grouped: Path, ids: DenseIds, settings: Settings) -> Iterator[UserR
     with np.load(grouped) as arrays:
         part = dict(arrays)
     place, is_kept = find_sorted(ids.users, part["users"])
-    users = np.where(is_kept, place + 1, 0)
+    users = np.where(is_kept, ids.user_ids[place], 0)
     rec_item = ids.items[part["rec_item"]]
     rec_time = part["rec_time"][rec_item > 0]
     rec_user, rec_item = part["rec_user"][rec_item > 0], rec_item[rec_item > 0]
@@ -148,7 +147,7 @@ def _records(grouped: Path, ids: DenseIds, settings: Settings) -> Iterator[UserR
     places = np.arange(len(users) + 1)
     rec_bounds = np.searchsorted(rec_user, places)
     session_bounds = np.searchsorted(part["session_user"], places)
-    for place in np.flatnonzero(users):
+    for place in np.argsort(users)[np.count_nonzero(users == 0) :]:
         rec = slice(*rec_bounds[place : place + 2])
         session = slice(*session_bounds[place : place + 2])
         clicked = slice(click_bounds[session.start], click_bounds[session.stop])

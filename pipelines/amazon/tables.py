@@ -1,0 +1,32 @@
+"""The vocabularies and queries of an Amazon dataset."""
+
+from pipelines.amazon.records import Queries
+from pipelines.common.ragged import RaggedTable, query_words
+from pipelines.common.vocabulary import Vocabulary
+from pipelines.common.writer import Tables
+
+
+def make_tables(
+    users: Vocabulary, items: Vocabulary, item_queries: list[list[str]]
+) -> tuple[Tables, Queries]:
+    """Makes the tables, and the queries of the items.
+
+    Args:
+        users: The users.
+        items: The items.
+        item_queries: The texts of the queries of item 0 (none), 1, …
+    """
+    vocabulary = Vocabulary.build(*item_queries)
+    raw_words = query_words(vocabulary)
+    words = Vocabulary.build(raw_words.values)
+    queries = Queries(
+        of_items=RaggedTable.from_rows(item_queries).encode(vocabulary),
+        words=raw_words.encode(words),
+    )
+    tables = Tables(
+        vocabularies={"user": users, "item": items, "word": words},
+        queries=queries.words,
+        user_features={},
+        item_features={},
+    )
+    return tables, queries

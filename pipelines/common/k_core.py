@@ -1,0 +1,115 @@
+"""Drops users and items with few interactions, repeatedly."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.common.behaviors import Grouped
+from pipelines.common.summary import Step
+
+
+@dataclasses.dataclass
+class Kept:
+    """The users and items that are left after the filters."""
+
+    users: list[np.ndarray]  # [U] bool for each part.
+    items: np.ndarray  # [catalogue] bool.
+
+    @property
+    def num_users(self) -> int:
+        """Number of users that are left."""
+        return sum(int(is_kept.sum()) for is_kept in self.users)
+
+
+def filter_interactions(
+    paths: Sequence[Path], num_items: int, min_interactions: int, need_both: bool
+) -> Kept:
+    """Drops users and items with few interactions, until all others have enough.
+
+    An interaction is a clicked recommendation or an item clicked in a search session.
+    A session stays if all of its clicked items are dropped. Items without an
+    interaction are always dropped.
+
+    Args:
+        paths: The files of `save_behaviors`.
+        num_items: Size of the catalogue.
+        min_interactions: Fewest interactions of a user, and of an item.
+        need_both: Whether a user must also keep a clicked recommendation and a search
+            session.
+    """
+    kept = Kept([], np.ones(num_items, bool))
+    for path in paths:
+        with np.load(path) as arrays:
+            kept.users.append(np.ones(len(arrays["users"]), bool))
+    while True:
+        item_counts = np.zeros(num_items, np.int64)
+        for path, is_kept in zip(paths, kept.users, strict=True):
+            user, item, _ = _interactions(path)
+            item_counts += np.bincount(item[is_kept[user]], minlength=num_items)
+        items = kept.items & (item_counts >= max(min_interactions, 1))
+        users = [
+            is_kept & _active_users(path, items, min_interactions, need_both)
+            for path, is_kept in zip(paths, kept.users, strict=True)
+        ]
+        changed = (items != kept.items).any() or any(
+            (new != old).any() for new, old in zip(users, kept.users, strict=True)
+        )
+        kept = Kept(users, items)
+        if not changed:
+            return kept
+
+
+def count_steps(
+    grouped: Sequence[Grouped],
+    kept: Kept,
+    num_events: int,
+    rules: Sequence[str],
+    last_rule: str,
+) -> list[Step]:
+    """What the logs hold, and what is left after each rule.
+
+    Args:
+        grouped: The results of `save_behaviors`.
+        kept: Result of `filter_interactions`.
+        num_events: Number of behaviors of the kept users and items.
+        rules: A name for what was read, then one for each rule that was saved.
+        last_rule: Name of the rule of `filter_interactions`.
+    """
+    num_items = len(kept.items)
+    users = np.sum([part.num_users for part in grouped], axis=0).tolist()
+    events = np.sum([part.num_events for part in grouped], axis=0).tolist()
+    steps = [Step(rules[0], users[0], num_items, events[0])]
+    for index, rule in enumerate(("items never clicked", *rules[1:])):
+        clicked = np.zeros(num_items, bool)
+        for part in grouped:
+            with np.load(part.path) as arrays:
+                clicked[arrays[f"items_{index}"]] = True
+        steps.append(Step(rule, users[index], int(clicked.sum()), events[index]))
+    last = Step(last_rule, kept.num_users, int(kept.items.sum()), num_events)
+    return [*steps, last]
+
+
+def _active_users(path, items, min_interactions, need_both):
+    user, item, is_rec = _interactions(path)
+    user, is_rec = user[items[item]], is_rec[items[item]]
+    with np.load(path) as arrays:
+        num_users = len(arrays["users"])
+        searches = np.bincount(arrays["session_user"], minlength=num_users)
+    interactions = np.bincount(user, minlength=num_users)
+    recs = np.bincount(user[is_rec], minlength=num_users)
+    if need_both:
+        is_active = (recs > 0) & (searches > 0)
+    else:
+        is_active = (interactions > 0) | (searches > 0)
+    return is_active & (interactions >= min_interactions)
+
+
+def _interactions(path):
+    """User, item and "is a recommendation" of each interaction."""
+    with np.load(path) as arrays:
+        searcher = arrays["session_user"][arrays["click_session"]]
+        user = np.concatenate([arrays["rec_user"], searcher])
+        item = np.concatenate([arrays["rec_item"], arrays["click_item"]])
+        return user, item, np.arange(len(user)) < len(arrays["rec_user"])

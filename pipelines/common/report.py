@@ -1,0 +1,42 @@
+"""What a job finds in one piece of a file: counts, and malformed rows."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class BadRow(NamedTuple):
+    """A malformed row."""
+
+    line: int  # From 0, within the piece.
+    reason: str
+    text: str
+
+
+@dataclasses.dataclass
+class Report:
+    """Summary of one piece.
+
+    Attributes:
+        num_lines, num_rows: Size of the piece.
+        bad: Its malformed rows.
+        units: Units that the times of its rows look like, see `times.count_units`.
+        days: Number of well-formed rows on each day, see `times.count_days`.
+        last_time: Latest time of a well-formed row.
+    """
+
+    num_lines: int
+    num_rows: int
+    bad: list[BadRow]
+    units: Counter[str] = dataclasses.field(default_factory=Counter)
+    days: Counter[int] = dataclasses.field(default_factory=Counter)
+    last_time: int = 0
+
+
+def add_counters(counters: Iterable[Counter]) -> Counter:
+    """The sum of several counters."""
+    total: Counter = Counter()
+    for counter in counters:
+        total.update(counter)
+    return total
