@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from pipelines.amazon.category_queries import category_queries
+from pipelines.amazon.category_queries import TOKENIZER, category_queries
 from pipelines.amazon.reader import read_hierarchies, read_reviews
 from pipelines.common import job
 from pipelines.common.progress import progress
@@ -103,7 +103,7 @@ def build_dataset(
             command=command,
             seed=seed,
             split_rule=SPLIT_RULE,
-            tokenizer="words",
+            tokenizer=TOKENIZER,
         )
 
 

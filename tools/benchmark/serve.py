@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from sar_tf.serving.export import export, input_signature
+from sar_tf.serving.export import dense_signature, export
 from tools.benchmark.model import make_model, peak_memory
 
 _WARM_UP_CALLS = 3
@@ -35,7 +35,7 @@ def measure(name, batches, *, seconds, batch_size=256):
         each = seconds / (2 * len(model.tasks))
         latency, throughput = {}, {}
         for task in model.tasks:
-            rank = signatures[f"rank_{task}"]
+            rank = signatures[f"rank_{task}_dense"]
             requests = _requests(model, task, batches.evaluate([1] * 16))
             times = _time_calls(rank, requests, each)
             latency[task] = {
@@ -71,7 +71,7 @@ def _time_calls(rank, requests, seconds):
 
 def _requests(model, task, batches):
     """The targets of batches as a signature takes them, each with its history."""
-    names = input_signature(task, model)
+    names = dense_signature(task, model)
     requests = []
     for batch in batches:
         rows = batch[task]["history_row"]
