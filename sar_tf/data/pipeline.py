@@ -25,6 +25,7 @@ from sar_tf.data.targets import (
     parallel_calls,
     plain_graph,
 )
+from sar_tf.data.unknown import forget_ids
 from sar_tf.spec import ALL_NEEDS, INPUTS, DataSpec, check_needs, reads_history
 
 _PREFETCHED = 4  # Batches ready for the next steps.
@@ -55,6 +56,8 @@ class BatchPipeline:
         num_groups: Number of groups of histories of similar length in a batch; see
             `batches.make_batch`. With 1, all shapes are static, and a batch may have
             rows that are no targets.
+        unknown_share: Share of ids in training that are taken for unknown ones; see
+            `unknown.forget_ids`.
         seed: Seed of all random draws, together with the number of the epoch.
         num_replicas: Number of replicas that share a step. Each takes one element of
             the dataset; together these have the rows of a step.
@@ -74,6 +77,7 @@ class BatchPipeline:
     num_negatives: int = 4
     num_sampled: int = 1024
     num_groups: int = 4
+    unknown_share: float = 0.0
     seed: int = 0
     num_replicas: int = 1
     worker: int = 0
@@ -87,6 +91,11 @@ class BatchPipeline:
             lowest = 0 if field.name in ("seed", "worker") else 1
             if isinstance(value, int) and value < lowest:
                 raise ValueError(f"{field.name} must be {lowest} or more, got {value}")
+        if not 0 <= self.unknown_share < 1:
+            raise ValueError(
+                "unknown_share must be at least 0 and below 1, got "
+                f"{self.unknown_share}"
+            )
         if self.num_replicas % self.num_workers:
             raise ValueError(
                 f"num_replicas={self.num_replicas} is no multiple of "
@@ -317,6 +326,7 @@ class BatchPipeline:
         self, step: tf.Tensor, rows: dict[str, dict], seed: tf.Tensor
     ) -> dict[str, dict]:
         batch = self._finish(rows)
+        own_seed = fold_in(fold_in(seed, len(TASKS) + 1), step)
         # Another seed than those of the tasks' targets, and the same in all replicas
         # of a step.
         step = step // self.replicas_of_worker
@@ -324,6 +334,8 @@ class BatchPipeline:
         for task in self.tasks:
             draws = self._draw(rows[task], fold_in(seed, TASKS[task]))
             batch[task] |= {n: x for n, x in draws.items() if n in self._needs}
+        if self.unknown_share:
+            batch = forget_ids(batch, self.unknown_share, own_seed)
         return batch
 
     @property

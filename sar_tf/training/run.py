@@ -182,6 +182,7 @@ def make_pipeline(
         max_clicked_items=config.max_clicked_items,
         num_negatives=config.num_negatives,
         num_sampled=config.num_sampled,
+        unknown_share=config.unknown_share,
         num_groups=config.history_groups,
         seed=config.seed,
         num_replicas=strategy.num_replicas_in_sync if strategy else 1,
