@@ -19,6 +19,7 @@ from sar_tf.data.dataset_info import DatasetError
 from sar_tf.data.schema import SPLITS, TASKS
 from sar_tf.data.sizes import data_spec
 from sar_tf.data.targets import (
+    ALL,
     TargetReader,
     count_targets,
     fold_in,
@@ -58,6 +59,7 @@ class BatchPipeline:
             rows that are no targets.
         unknown_share: Share of ids in training that are taken for unknown ones; see
             `unknown.forget_ids`.
+        train_on: "train", or "all": the targets of all splits are trained on.
         seed: Seed of all random draws, together with the number of the epoch.
         num_replicas: Number of replicas that share a step. Each takes one element of
             the dataset; together these have the rows of a step.
@@ -78,6 +80,7 @@ class BatchPipeline:
     num_sampled: int = 1024
     num_groups: int = 4
     unknown_share: float = 0.0
+    train_on: str = "train"
     seed: int = 0
     num_replicas: int = 1
     worker: int = 0
@@ -86,6 +89,8 @@ class BatchPipeline:
     def __post_init__(self) -> None:
         if not self.tasks or not set(self.tasks) <= set(TASKS):
             raise ValueError(f"tasks must be some of {list(TASKS)}, got {self.tasks}")
+        if self.train_on not in ("train", ALL):
+            raise ValueError(f"train_on must be train or all, got {self.train_on!r}")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             lowest = 0 if field.name in ("seed", "worker") else 1
@@ -250,9 +255,17 @@ class BatchPipeline:
         ]
 
     def _steps(self, split: str, targets: list) -> int:
-        most = max(own[task][split] for own in targets for task in self.tasks)
+        most = max(
+            self._number(own[task], split) for own in targets for task in self.tasks
+        )
         size = self.batch_size if split == "train" else self.evaluation_batch_size
         return -(-most * self.num_workers // size)
+
+    def _number(self, targets: dict[str, int], split: str) -> int:
+        """Number of a task's targets in a split, for training in all that it takes."""
+        if split == "train" and self.train_on == ALL:
+            return sum(targets.values())
+        return targets[split]
 
     def _require_targets(self, split: str) -> None:
         if not self.steps_per_epoch(split):
@@ -297,8 +310,9 @@ class BatchPipeline:
         elements = self._steps(split, targets) * self.replicas_of_worker
         streams = {}
         for task in self.tasks:
-            numbers = [own[task][split] for own in targets]
-            rows = reader.read(task, split, seed)
+            numbers = [self._number(own[task], split) for own in targets]
+            taken = self.train_on if split == "train" else split
+            rows = reader.read(task, taken, seed)
             streams[task] = self._split_evenly(rows, numbers, elements)
         # Fails if the records and the info have different numbers of targets.
         return tf.data.Dataset.zip(streams).apply(

@@ -22,13 +22,18 @@ class RunSettings:
         model: Model to train: a registered name, or package.module:Class.
         dataset_dir: Folder of the dataset, which a job of pipelines/ made.
         init_from: Run folder whose best weights training starts from, where
-            their place in the model and their shape are the same.
+            their place in the model and their shape are the same. Rows of known users,
+            items, … of another dataset are taken by raw id.
+        train_on: Targets that the exported model is trained on. train: those of the
+            train split; all: those of all splits, in a second training of as many
+            epochs as validation chose.
         seed: Seed of every random draw.
     """
 
     model: str = "unisar"
     dataset_dir: str | None = None
     init_from: str | None = None
+    train_on: Literal["train", "all"] = "train"
     seed: Annotated[int, Range(0, (1 << 32) - 1)] = 1
 
 
