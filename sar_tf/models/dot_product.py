@@ -5,6 +5,7 @@ from typing import Any
 from keras import ops
 
 from sar_tf.models.base import Model
+from sar_tf.models.groups import take_rows
 
 
 class DotProductModel(Model):
@@ -31,3 +32,19 @@ class DotProductModel(Model):
     def logits(self, task: str, rows: dict[str, Any], training: bool) -> Any:
         vector = ops.expand_dims(rows["vector"], -1)
         return ops.squeeze(ops.matmul(rows["candidates"], vector), axis=-1)
+
+    def target_vectors(self, task: str, batch: dict[str, Any]) -> Any:
+        """The vector `(B, D)` of each target; the batch may be without candidates.
+
+        Args:
+            task: The targets' task.
+            batch: The task's batch, `{"history": …, task: …}`, without groups.
+        """
+        inputs = {"candidates": ops.zeros((1, 1), "int32"), **batch[task]}
+        batch = self._select({**batch, task: inputs})
+        target = {**self.encode_target(batch[task]), "ids": batch[task]}
+        encoded = {}
+        if "history" in batch:
+            encoded = self.encode_history(batch["history"], training=False)
+            encoded = take_rows(encoded, batch[task]["history_row"])
+        return self.vector(task, encoded, target, training=False)

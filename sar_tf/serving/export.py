@@ -15,10 +15,13 @@ from sar_tf.files import whole_folder
 from sar_tf.models import Model
 from sar_tf.serving.raw_inputs import (
     CANDIDATES,
+    EXCLUDED,
+    NUMBER,
     RawReader,
     raw_inputs,
     vocabulary_names,
 )
+from sar_tf.serving.retrieve import Catalogue, can_retrieve
 from sar_tf.serving.vocabularies import Vocabularies
 from sar_tf.spec import axis_sizes, inputs_of
 
@@ -35,7 +38,9 @@ def export(
 
     For each task `rank_<task>` takes raw ids and texts (`raw_signature`) and
     `rank_<task>_dense` the inputs of the model (`dense_signature`), by name. Both
-    return "scores" `(B, C)`, the click probability of each candidate. The SavedModel
+    return "scores" `(B, C)`, the click probability of each candidate. For models whose
+    score is a dot product `retrieve_<task>` returns the best "items" of the catalogue
+    and their "scores" `(B, k)` for raw ids (`retrieval_signature`). The SavedModel
     loads with TensorFlow alone. It appears when it is complete, and replaces an older
     one. Its `assets.extra/dataset.json` names the dataset whose ids it takes, which
     `load_saved_model` checks.
@@ -87,6 +92,13 @@ def _servable(
                 signatures[f"rank_{task}"] = _traced(
                     _raw_ranker(ranker, task, reader), raw_signature(task, model)
                 )
+            if can_retrieve(model):
+                servable.catalogue = Catalogue(model)
+                for task in model.tasks:
+                    signatures[f"retrieve_{task}"] = _traced(
+                        _retriever(model, task, reader, servable),
+                        retrieval_signature(task, model),
+                    )
         yield servable, signatures
 
 
@@ -149,9 +161,23 @@ def raw_signature(task: str, model: Model) -> dict[str, tf.TensorSpec]:
         task: "rec" or "search".
         model: The model.
     """
+    return _specs(*raw_inputs(task, model.needs), CANDIDATES)
+
+
+def retrieval_signature(task: str, model: Model) -> dict[str, tf.TensorSpec]:
+    """The inputs of `retrieve_<task>`, which `raw_inputs.RAW_INPUTS` explains.
+
+    Args:
+        task: "rec" or "search".
+        model: The model.
+    """
+    return _specs(*raw_inputs(task, model.needs), EXCLUDED, NUMBER)
+
+
+def _specs(*entries):
     return {
         entry.name: tf.TensorSpec([None] * len(entry.axes), entry.dtype, entry.name)
-        for entry in (*raw_inputs(task, model.needs), CANDIDATES)
+        for entry in entries
     }
 
 
@@ -174,3 +200,16 @@ def _raw_ranker(ranker, task, reader):
         return ranker({n: x for n, x in inputs.items() if n not in _NOT_ASKED_FOR})
 
     return rank
+
+
+def _retriever(model, task, reader, servable):
+    def retrieve(request):
+        request = dict(request)
+        k = request.pop("k")
+        batch = reader.batch(task, request)
+        excluded = batch[task].pop("excluded_items")
+        vectors = tf.cast(model.target_vectors(task, batch), tf.float32)
+        items, scores = servable.catalogue.best(vectors, k, excluded)
+        return {"items": servable.vocabularies.raw_items(items), "scores": scores}
+
+    return retrieve

@@ -13,6 +13,7 @@ from sar_tf.data.windows import cut_windows, index_sequences
 from sar_tf.serving.vocabularies import Vocabularies
 from sar_tf.spec import DataSpec, reads_history
 
+_IDS_OF_ROWS = {"user": "user", "candidates": "item", "excluded_items": "item"}
 _POSITIONS = ("rec_positions", "search_positions")
 
 
@@ -22,7 +23,8 @@ class RawInput:
 
     Attributes:
         name: Its key.
-        axes: Its axes: B users, N events, K clicked items, C candidates.
+        axes: Its axes: B users, N events, K clicked items, C candidates, E excluded
+            items.
         dtype: Its type.
         meaning: One sentence.
         of: The inputs of a model that are made from it; empty where every model that
@@ -84,7 +86,16 @@ _TARGET = (
     RawInput("query", ("B",), "string", "Text of the query.", ("query", "query_words")),
 )
 CANDIDATES = RawInput("candidates", ("B", "C"), "string", "Items to score.")
-RAW_INPUTS = {entry.name: entry for entry in (*_EVENTS, *_TARGET, CANDIDATES)}
+EXCLUDED = RawInput(
+    "excluded_items",
+    ("B", "E"),
+    "string",
+    "Items that are not retrieved, such as seen ones.",
+)
+NUMBER = RawInput("k", (), "int32", "Number of items to retrieve.")
+RAW_INPUTS = {
+    entry.name: entry for entry in (*_EVENTS, *_TARGET, CANDIDATES, EXCLUDED, NUMBER)
+}
 
 
 def raw_inputs(task: str, needs: Collection[str]) -> list[RawInput]:
@@ -140,7 +151,8 @@ class RawReader(tf.Module):
 
         Args:
             task: The task.
-            request: The arrays of `raw_inputs`; "candidates" may be among them.
+            request: The arrays of `raw_inputs`; "candidates" and "excluded_items" may
+                be among them.
 
         Raises:
             tf.errors.InvalidArgumentError: The arrays have other numbers of users or of
@@ -149,7 +161,7 @@ class RawReader(tf.Module):
         request = _checked(request)
         row = {
             name: self._look_up.ids(vocabulary, request[name])
-            for name, vocabulary in (("user", "user"), ("candidates", "item"))
+            for name, vocabulary in _IDS_OF_ROWS.items()
             if name in request
         }
         if "query" in request:

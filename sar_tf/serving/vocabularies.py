@@ -45,6 +45,7 @@ class Vocabularies(tf.Module):
             # A dataset without sources of searches has no such vocabulary.
             if name in names and getattr(spec, f"num_{name}s")
         }
+        self._raw_items = _lines(dataset.dataset_dir / "vocabularies" / "item.txt")
         if "query" in names:
             self._tables["query"] = _query_table(dataset, Path(folder))
 
@@ -61,6 +62,17 @@ class Vocabularies(tf.Module):
         if name not in self._tables:
             return tf.zeros(tf.shape(raw_ids), tf.int32)
         return tf.cast(self._tables[name].lookup(raw_ids), tf.int32) + 1
+
+    def raw_items(self, items: tf.Tensor) -> tf.Tensor:
+        """The raw ids of dense items; "" of 0.
+
+        Args:
+            items: int32 `(...)`.
+
+        Returns:
+            string `(...)`.
+        """
+        return self._raw_items.lookup(tf.cast(items, tf.int64) - 1)
 
     def words(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
         """The words of texts, and the queries that they are.
@@ -99,6 +111,20 @@ def _line_numbers(path: Path) -> tf.lookup.StaticHashTable:
             value_index=tf.lookup.TextFileIndex.LINE_NUMBER,
         ),
         default_value=-1,
+    )
+
+
+def _lines(path: Path) -> tf.lookup.StaticHashTable:
+    """Number of a line of a file, from 0 -> the line; "" where there is none."""
+    return tf.lookup.StaticHashTable(
+        tf.lookup.TextFileInitializer(
+            os.fspath(path),
+            key_dtype=tf.int64,
+            key_index=tf.lookup.TextFileIndex.LINE_NUMBER,
+            value_dtype=tf.string,
+            value_index=tf.lookup.TextFileIndex.WHOLE_LINE,
+        ),
+        default_value="",
     )
 
 

@@ -1,0 +1,94 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from support.layer_weights import randomize
+from support.raw_events import Target, request_of, targets_of
+from support.tiny_model import Given, Tiny
+
+from sar_tf.models import SASRec
+from sar_tf.serving.export import export
+from sar_tf.serving.retrieve import can_retrieve
+
+
+@pytest.fixture(scope="module")
+def signatures(amazon_pipeline, tmp_path_factory):
+    """Of an exported model of both tasks."""
+    folder = tmp_path_factory.mktemp("exported")
+    model = randomize(Tiny(amazon_pipeline.spec, amazon_pipeline.tables))
+    export(model, folder / "1", amazon_pipeline)
+    return tf.saved_model.load(folder / "1").signatures
+
+
+@pytest.fixture(scope="module")
+def call(signatures):
+    """A signature's outputs for some targets: call(name, targets, **inputs)."""
+
+    def run(name, targets, **more):
+        signature = signatures[name]
+        names = signature.structured_input_signature[1].keys() - more.keys()
+        request = {**request_of(targets, names), **more}
+        return {n: x.numpy() for n, x in signature(**request).items()}
+
+    return run
+
+
+def retrieve(call, task, targets, k, excluded=""):
+    excluded = tf.constant([excluded.split()] * len(targets), tf.string)
+    found = call(f"retrieve_{task}", targets, k=tf.constant(k), excluded_items=excluded)
+    return found["items"].astype(str), found["scores"]
+
+
+@pytest.mark.parametrize("task", ["rec", "search"])
+def test_the_best_of_the_catalogue(amazon_pipeline, amazon_raw, call, task):
+    """Those that ranking all items puts first."""
+    dataset = amazon_pipeline.dataset
+    every = np.array(dataset.vocabulary("item"))
+    targets = [
+        target._replace(candidates=every.tolist())
+        for target in targets_of(dataset, amazon_raw, task, "test")
+    ]
+    scores = call(f"rank_{task}", targets)["scores"]
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :9]
+    items, best = retrieve(call, task, targets, 9)
+    assert items.shape == best.shape == (len(targets), 9)
+    np.testing.assert_allclose(best, np.take_along_axis(scores, order, 1), atol=1e-6)
+    # Nearly equal scores may come in another order.
+    assert (items == every[order]).mean() > 0.99
+    seen = " ".join(items[0, :3])
+    others, best_others = retrieve(call, task, targets[:1], 6, seen + " unknown")
+    np.testing.assert_array_equal(others[0], items[0, 3:])
+    np.testing.assert_allclose(best_others[0], best[0, 3:], atol=1e-6)
+
+
+def test_more_than_there_are(amazon_pipeline, call):
+    every = amazon_pipeline.dataset.vocabulary("item")
+    nobody = Target("nobody", [], "", [])
+    items, scores = retrieve(call, "rec", [nobody], len(every) + 5)
+    assert sorted(items[0]) == sorted(every)
+    assert (np.diff(scores[0]) <= 0).all() and (scores > 0).all()
+    items, scores = retrieve(call, "rec", [nobody], 4, " ".join(every[2:]))
+    assert set(items[0, :2]) == set(every[:2])
+    assert list(items[0, 2:]) == ["", ""] and list(scores[0, 2:]) == [0.0, 0.0]
+
+
+def test_each_user_has_items_of_its_own_left_out(call):
+    nobody = Target("nobody", [], "", [])
+    first, _ = retrieve(call, "rec", [nobody], 3)
+    left_out = tf.constant([[first[0, 0], ""], ["", first[0, 1]]])
+    found = call(
+        "retrieve_rec", [nobody] * 2, k=tf.constant(2), excluded_items=left_out
+    )["items"].astype(str)
+    assert found.tolist() == [[*first[0, 1:]], [first[0, 0], first[0, 2]]]
+
+
+def test_only_products_are_looked_up(amazon_pipeline):
+    class Biased(SASRec):
+        def logits(self, task, rows, training):
+            return super().logits(task, rows, training) + 1.0
+
+    spec = amazon_pipeline.spec
+    keras.utils.set_random_seed(1)
+    assert can_retrieve(SASRec(spec, hidden_dim=4))
+    assert not can_retrieve(Biased(spec, hidden_dim=4))
+    assert not can_retrieve(Given(spec))
