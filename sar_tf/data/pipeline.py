@@ -136,11 +136,17 @@ class BatchPipeline:
 
     @property
     def tables(self) -> dict[str, dict[str, np.ndarray]]:
-        """The features of all users and items, as a model's constructor takes them."""
+        """What a model's constructor takes: the features of all users and items.
+
+        And the "popularity" of items, `{task: training targets of each item}`.
+        """
         width = self._limit("max_query_words")
-        return self._cached(
-            ("tables", width), lambda: self.dataset.feature_tables(width)
-        )
+
+        def make():
+            popularity = {"popularity": self.dataset.popularity()}
+            return self.dataset.feature_tables(width) | popularity
+
+        return self._cached(("tables", width), make)
 
     def steps_per_epoch(self, split: str = "train") -> int:
         """Steps in which every target of a split appears once."""

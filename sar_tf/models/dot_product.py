@@ -15,6 +15,8 @@ class DotProductModel(Model):
     see the candidates; the candidate's vector is the item encoder's.
     """
 
+    has_own_vectors = True
+
     def vector(
         self, task: str, encoded: Any, target: dict[str, Any], training: bool
     ) -> Any:
@@ -33,18 +35,12 @@ class DotProductModel(Model):
         vector = ops.expand_dims(rows["vector"], -1)
         return ops.squeeze(ops.matmul(rows["candidates"], vector), axis=-1)
 
-    def target_vectors(self, task: str, batch: dict[str, Any]) -> Any:
-        """The vector `(B, D)` of each target; the batch may be without candidates.
+    def item_vectors(self, items: Any) -> Any:
+        return self.encode_items(items)
 
-        Args:
-            task: The targets' task.
-            batch: The task's batch, `{"history": …, task: …}`, without groups.
-        """
-        inputs = {"candidates": ops.zeros((1, 1), "int32"), **batch[task]}
-        batch = self._select({**batch, task: inputs})
-        target = {**self.encode_target(batch[task]), "ids": batch[task]}
+    def _target_vectors(self, task, history, history_row, target):
         encoded = {}
-        if "history" in batch:
-            encoded = self.encode_history(batch["history"], training=False)
-            encoded = take_rows(encoded, batch[task]["history_row"])
+        if history is not None:
+            encoded = self.encode_history(history, training=False)
+            encoded = take_rows(encoded, history_row)
         return self.vector(task, encoded, target, training=False)

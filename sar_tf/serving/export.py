@@ -21,7 +21,7 @@ from sar_tf.serving.raw_inputs import (
     raw_inputs,
     vocabulary_names,
 )
-from sar_tf.serving.retrieve import Catalogue, can_retrieve
+from sar_tf.serving.retrieve import Catalogue, can_retrieve, scores_are_products
 from sar_tf.serving.vocabularies import Vocabularies
 from sar_tf.spec import axis_sizes, inputs_of
 
@@ -32,18 +32,22 @@ DATASET_FILE = "assets.extra/dataset.json"
 
 
 def export(
-    model: Model, path: str | os.PathLike, data: BatchPipeline | None = None
+    model: Model,
+    path: str | os.PathLike,
+    data: BatchPipeline | None = None,
+    num_ranked: int = 500,
 ) -> None:
     """Writes a SavedModel; `sar_tf/serving/README.md` describes its signatures.
 
     For each task `rank_<task>` takes raw ids and texts (`raw_signature`) and
     `rank_<task>_dense` the inputs of the model (`dense_signature`), by name. Both
-    return "scores" `(B, C)`, the click probability of each candidate. For models whose
-    score is a dot product `retrieve_<task>` returns the best "items" of the catalogue
-    and their "scores" `(B, k)` for raw ids (`retrieval_signature`). The SavedModel
-    loads with TensorFlow alone. It appears when it is complete, and replaces an older
-    one. Its `assets.extra/dataset.json` names the dataset whose ids it takes, which
-    `load_saved_model` checks.
+    return "scores" `(B, C)`, the click probability of each candidate. For models of dot
+    products or with a retrieval head `retrieve_<task>` returns the best "items" of the
+    catalogue and their "scores" `(B, k)` for raw ids (`retrieval_signature`).
+
+    The SavedModel loads with TensorFlow alone. It appears when it is complete, and
+    replaces an older one. Its `assets.extra/dataset.json` names the dataset whose ids
+    it takes, which `load_saved_model` checks.
 
     A dense id that is negative or above the highest one is read as 0, padding or
     unknown, on every device.
@@ -53,6 +57,7 @@ def export(
         path: The folder. TensorFlow Serving needs a version number as its name.
         data: The data that the model was trained with. Without it there are no
             vocabularies, and thus no signatures of raw ids.
+        num_ranked: Items that a retrieval head finds, for the model to rank.
 
     Raises:
         ValueError: The data has other sizes or ids than the model is made for.
@@ -60,7 +65,7 @@ def export(
     if data is not None:
         _require_same_data(model, data)
     with (
-        _servable(model, data) as (servable, signatures),
+        _servable(model, data, num_ranked) as (servable, signatures),
         whole_folder(path, replace=True) as beside,
     ):
         tf.saved_model.save(servable, os.fspath(beside), signatures)
@@ -71,7 +76,7 @@ def export(
 
 @contextlib.contextmanager
 def _servable(
-    model: Model, data: BatchPipeline | None
+    model: Model, data: BatchPipeline | None, num_ranked: int
 ) -> Iterator[tuple[tf.Module, dict[str, Any]]]:
     """What is saved: an object with all variables and tables, and the signatures."""
     servable = tf.Module()
@@ -94,9 +99,9 @@ def _servable(
                 )
             if can_retrieve(model):
                 servable.catalogue = Catalogue(model)
-                for task in model.tasks:
+                for task, ranker in rankers.items():
                     signatures[f"retrieve_{task}"] = _traced(
-                        _retriever(model, task, reader, servable),
+                        _retriever(model, task, reader, servable, ranker, num_ranked),
                         retrieval_signature(task, model),
                     )
         yield servable, signatures
@@ -195,21 +200,36 @@ def _dense_ranker(model, task):
 
 def _raw_ranker(ranker, task, reader):
     def rank(request):
-        batch = reader.batch(task, request)
-        inputs = {**batch[task], **batch.get("history", {})}
-        return ranker({n: x for n, x in inputs.items() if n not in _NOT_ASKED_FOR})
+        return ranker(_inputs_of(reader.batch(task, request), task))
 
     return rank
 
 
-def _retriever(model, task, reader, servable):
+def _inputs_of(batch, task):
+    """A batch as a dense signature takes it."""
+    inputs = {**batch[task], **batch.get("history", {})}
+    return {n: x for n, x in inputs.items() if n not in _NOT_ASKED_FOR}
+
+
+def _retriever(model, task, reader, servable, ranker, num_ranked):
     def retrieve(request):
         request = dict(request)
         k = request.pop("k")
         batch = reader.batch(task, request)
         excluded = batch[task].pop("excluded_items")
         vectors = tf.cast(model.target_vectors(task, batch), tf.float32)
-        items, scores = servable.catalogue.best(vectors, k, excluded)
+        best = servable.catalogue.best
+        if scores_are_products(model):
+            items, scores = best(vectors, k, excluded)
+        else:
+            items, _ = best(vectors, tf.maximum(k, num_ranked), excluded)
+            batch[task]["candidates"] = items
+            scores = ranker(_inputs_of(batch, task))["scores"]
+            # Places without an item come last.
+            scores = tf.where(items > 0, scores, -1.0)
+            scores, place = tf.math.top_k(scores, tf.minimum(k, tf.shape(items)[1]))
+            items = tf.gather(items, place, batch_dims=1)
+            scores = tf.maximum(scores, 0.0)
         return {"items": servable.vocabularies.raw_items(items), "scores": scores}
 
     return retrieve

@@ -1,4 +1,4 @@
-"""The best items of the whole catalogue, for models whose score is a dot product."""
+"""The best items of the whole catalogue, by products of vectors."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,12 @@ _ITEMS_TOGETHER = 1 << 16  # Items that are encoded by one call.
 
 
 def can_retrieve(model: Model) -> bool:
-    """Whether a model's score is the product of a target's and an item's vector."""
+    """Whether a model has vectors of targets and items."""
+    return scores_are_products(model) or model.retrieval_head is not None
+
+
+def scores_are_products(model: Model) -> bool:
+    """Whether a model's score is the product of the vectors: no ranking is needed."""
     return (
         isinstance(model, DotProductModel)
         # A subclass may add to the product.
@@ -26,7 +31,7 @@ class Catalogue(tf.Module):
         model: A model that `can_retrieve`.
     """
 
-    def __init__(self, model: DotProductModel) -> None:
+    def __init__(self, model: Model) -> None:
         super().__init__()
         vectors = tf.concat(list(_item_vectors(model)), axis=0)
         # Transposed, so that the product reads it in the order of memory.
@@ -64,7 +69,7 @@ class Catalogue(tf.Module):
         return tf.where(is_item, items, 0), tf.where(is_item, tf.sigmoid(best), 0.0)
 
 
-def _item_vectors(model: DotProductModel) -> Iterator[tf.Tensor]:
+def _item_vectors(model: Model) -> Iterator[tf.Tensor]:
     for start in range(0, model.spec.num_items + 1, _ITEMS_TOGETHER):
         end = min(start + _ITEMS_TOGETHER, model.spec.num_items + 1)
-        yield tf.cast(model.encode_items(tf.range(start, end)), tf.float32)
+        yield tf.cast(model.item_vectors(tf.range(start, end)), tf.float32)

@@ -6,7 +6,7 @@ from support.layer_weights import randomize
 from support.raw_events import Target, request_of, targets_of
 from support.tiny_model import Given, Tiny
 
-from sar_tf.models import SASRec
+from sar_tf.models import DIN, SASRec
 from sar_tf.serving.export import export
 from sar_tf.serving.retrieve import can_retrieve
 
@@ -21,10 +21,27 @@ def signatures(amazon_pipeline, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def ranker(amazon_pipeline, tmp_path_factory):
+    """Signatures of a model that ranks what its retrieval head finds, and the model."""
+    folder = tmp_path_factory.mktemp("exported")
+    model = DIN(
+        amazon_pipeline.spec,
+        amazon_pipeline.tables,
+        embedding_dim=4,
+        hidden_dim=6,
+        retrieval_weight=0.1,
+        retrieval_dim=3,
+    )
+    randomize(model)
+    export(model, folder / "1", amazon_pipeline, num_ranked=20)
+    return tf.saved_model.load(folder / "1").signatures, model
+
+
+@pytest.fixture(scope="module")
 def call(signatures):
     """A signature's outputs for some targets: call(name, targets, **inputs)."""
 
-    def run(name, targets, **more):
+    def run(name, targets, signatures=signatures, **more):
         signature = signatures[name]
         names = signature.structured_input_signature[1].keys() - more.keys()
         request = {**request_of(targets, names), **more}
@@ -33,9 +50,10 @@ def call(signatures):
     return run
 
 
-def retrieve(call, task, targets, k, excluded=""):
+def retrieve(call, task, targets, k, excluded="", **options):
     excluded = tf.constant([excluded.split()] * len(targets), tf.string)
-    found = call(f"retrieve_{task}", targets, k=tf.constant(k), excluded_items=excluded)
+    inputs = {"k": tf.constant(k), "excluded_items": excluded, **options}
+    found = call(f"retrieve_{task}", targets, **inputs)
     return found["items"].astype(str), found["scores"]
 
 
@@ -92,3 +110,29 @@ def test_only_products_are_looked_up(amazon_pipeline):
     assert can_retrieve(SASRec(spec, hidden_dim=4))
     assert not can_retrieve(Biased(spec, hidden_dim=4))
     assert not can_retrieve(Given(spec))
+
+
+def test_the_model_ranks_what_its_head_finds(amazon_pipeline, amazon_raw, ranker, call):
+    signatures, model = ranker
+    dataset = amazon_pipeline.dataset
+    every = dataset.vocabulary("item")
+    batch = next(iter(amazon_pipeline.test()))
+    vectors = keras.ops.convert_to_numpy(model.target_vectors("rec", batch))
+    item_vectors = model.item_vectors(np.arange(1, len(every) + 1))
+    closeness = vectors @ keras.ops.convert_to_numpy(item_vectors).T
+    targets = targets_of(dataset, amazon_raw, "rec", "test")
+    options = {"signatures": signatures}
+    items, scores = retrieve(call, "rec", targets, 20, **options)
+    for row, target in enumerate(targets):
+        near = np.argsort(-closeness[row])[:20]
+        assert set(items[row]) == {every[place] for place in near}
+        own = [target._replace(candidates=items[row].tolist())]
+        ranked = call("rank_rec", own, **options)["scores"][0]
+        np.testing.assert_allclose(scores[row], ranked, atol=1e-5)
+    assert (np.diff(scores, axis=1) <= 0).all()
+    best, _ = retrieve(call, "rec", targets, 3, **options)
+    np.testing.assert_array_equal(best, items[:, :3])
+    rest, scores = retrieve(call, "rec", targets[:1], 4, " ".join(every[2:]), **options)
+    assert set(rest[0]) == {*every[:2], ""} and list(scores[0, 2:]) == [0.0, 0.0]
+    most, _ = retrieve(call, "rec", targets[:1], 10**6, **options)
+    assert sorted(most[0]) == sorted(every)
