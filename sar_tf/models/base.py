@@ -1,6 +1,7 @@
 """What every model shares: a model's author writes the model and nothing else."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from keras import ops
@@ -57,6 +58,7 @@ class Model(Retrieval, TrainedModel):
     tasks: tuple[str, ...] = ("rec", "search")
     needs: tuple[str, ...] = ()
     registered_name: str | None = None
+    _item_table: Any = None
     # Whether histories may be cut to the length of the longest one of their group.
     trims_history = True
 
@@ -152,9 +154,24 @@ class Model(Retrieval, TrainedModel):
 
     def encode_items(self, items: Any) -> Any:
         """Embeddings of items: `(...) -> (..., D)`."""
+        if self._item_table is not None:
+            return ops.take(self._item_table, items, axis=0)
         if getattr(self.item_encoder, "caption_length", 0):
             return self.item_encoder(items, encode_caption=self.query_encoder)
         return self.item_encoder(items)
+
+    @contextlib.contextmanager
+    def items_from(self, table: Any) -> Iterator[None]:
+        """Inside, `encode_items` looks items up in a table of all items' embeddings.
+
+        Args:
+            table: `(num_items + 1, D)`, what `encode_items` gives for all items.
+        """
+        self._item_table = table
+        try:
+            yield
+        finally:
+            self._item_table = None
 
     def encode_queries(self, words: Any, queries: Any = None) -> Any:
         """Embeddings of queries by words `(..., W)` and, if it takes them, ids."""

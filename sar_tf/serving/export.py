@@ -21,7 +21,12 @@ from sar_tf.serving.raw_inputs import (
     raw_inputs,
     vocabulary_names,
 )
-from sar_tf.serving.retrieve import Catalogue, can_retrieve, scores_are_products
+from sar_tf.serving.retrieve import (
+    Catalogue,
+    can_retrieve,
+    of_all_items,
+    scores_are_products,
+)
 from sar_tf.serving.vocabularies import Vocabularies
 from sar_tf.spec import axis_sizes, inputs_of
 
@@ -81,12 +86,12 @@ def _servable(
     """What is saved: an object with all variables and tables, and the signatures."""
     servable = tf.Module()
     servable.variables_of_model = [variable.value for variable in model.variables]
-    rankers = {
-        task: _traced(_dense_ranker(model, task), dense_signature(task, model))
-        for task in model.tasks
-    }
-    signatures = {f"rank_{task}_dense": ranker for task, ranker in rankers.items()}
-    with tempfile.TemporaryDirectory() as folder:
+    with _looked_up_items(model, servable), tempfile.TemporaryDirectory() as folder:
+        rankers = {
+            task: _traced(_dense_ranker(model, task), dense_signature(task, model))
+            for task in model.tasks
+        }
+        signatures = {f"rank_{task}_dense": ranker for task, ranker in rankers.items()}
         if data is not None:
             names = vocabulary_names(model.needs)
             servable.vocabularies = Vocabularies(
@@ -105,6 +110,15 @@ def _servable(
                         retrieval_signature(task, model),
                     )
         yield servable, signatures
+
+
+def _looked_up_items(model, servable):
+    """Inside, a request costs a look-up an item, and no item encoder."""
+    if model.item_encoder is None:
+        return contextlib.nullcontext()
+    table = of_all_items(model, model.encode_items)
+    servable.item_table = tf.Variable(table, trainable=False)
+    return model.items_from(servable.item_table)
 
 
 def _traced(function: Callable[[dict], dict], inputs: dict[str, tf.TensorSpec]) -> Any:

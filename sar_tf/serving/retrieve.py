@@ -1,12 +1,13 @@
 """The best items of the whole catalogue, by products of vectors."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
 from sar_tf.models import DotProductModel, Model
 
-_ITEMS_TOGETHER = 1 << 16  # Items that are encoded by one call.
+_ITEMS_TOGETHER = 1 << 14  # Items that are encoded by one call.
 
 
 def can_retrieve(model: Model) -> bool:
@@ -33,7 +34,8 @@ class Catalogue(tf.Module):
 
     def __init__(self, model: Model) -> None:
         super().__init__()
-        vectors = tf.concat(list(_item_vectors(model)), axis=0)
+        vectors = of_all_items(model, model.item_vectors)
+        vectors = tf.cast(vectors, tf.float32)
         # Transposed, so that the product reads it in the order of memory.
         self._vectors = tf.Variable(tf.transpose(vectors), trainable=False)
 
@@ -69,7 +71,11 @@ class Catalogue(tf.Module):
         return tf.where(is_item, items, 0), tf.where(is_item, tf.sigmoid(best), 0.0)
 
 
-def _item_vectors(model: Model) -> Iterator[tf.Tensor]:
-    for start in range(0, model.spec.num_items + 1, _ITEMS_TOGETHER):
-        end = min(start + _ITEMS_TOGETHER, model.spec.num_items + 1)
-        yield tf.cast(model.item_vectors(tf.range(start, end)), tf.float32)
+def of_all_items(model: Model, encode: Callable[[tf.Tensor], Any]) -> tf.Tensor:
+    """What a function of items gives for items 0, 1, …: `(num_items + 1, …)`."""
+    end = model.spec.num_items + 1
+    parts = [
+        encode(tf.range(start, min(start + _ITEMS_TOGETHER, end)))
+        for start in range(0, end, _ITEMS_TOGETHER)
+    ]
+    return tf.concat(parts, axis=0)
