@@ -28,6 +28,7 @@ from sar_tf.serving.retrieve import (
     scores_are_products,
 )
 from sar_tf.serving.vocabularies import Vocabularies
+from sar_tf.serving.warmup import WARMUP_FILE, write_warmup
 from sar_tf.spec import axis_sizes, inputs_of
 
 # Inputs that a request does not have.
@@ -74,8 +75,12 @@ def export(
         whole_folder(path, replace=True) as beside,
     ):
         tf.saved_model.save(servable, os.fspath(beside), signatures)
+        (beside / WARMUP_FILE).parent.mkdir()
+        write_warmup(
+            beside / WARMUP_FILE,
+            {n: f.structured_input_signature[0][0] for n, f in signatures.items()},
+        )
         dataset_file = beside / DATASET_FILE
-        dataset_file.parent.mkdir()
         dataset_file.write_text(_describe_dataset(model, data), encoding="utf-8")
 
 
