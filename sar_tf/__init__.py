@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sar_tf.data.pipeline import BatchPipeline
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Public name -> module that has it.
 _ORIGINS = {

@@ -23,6 +23,11 @@ def partial_path(path: str | os.PathLike) -> Path:
     return path.with_name(f"{_PREFIX}{path.name}")
 
 
+def is_partial(path: str | os.PathLike) -> bool:
+    """Whether a path is one that `partial_path` gives."""
+    return Path(path).name.startswith(_PREFIX)
+
+
 def remove_partial(folder: str | os.PathLike) -> None:
     """Removes the unfinished files that a killed process left in a folder."""
     for path in Path(folder).glob(f"{_PREFIX}*"):
@@ -97,20 +102,33 @@ def whole_folder(path: str | os.PathLike, replace: bool = False) -> Iterator[Pat
         _sync(path.parent)
 
 
+def try_lock(descriptor: int) -> bool:
+    """Locks an open file or folder; the system unlocks it when the process ends.
+
+    Args:
+        descriptor: Of the file; a network file system may want it open for writing.
+
+    Returns:
+        Whether the lock was free.
+    """
+    import fcntl  # Not on every system; reading a dataset must work without it.
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def _locked(beside: Path, path: Path) -> Iterator[None]:
     """Holds a lock on a folder; the system releases it when the process ends."""
-    import fcntl  # Not on every system; reading a dataset must work without it.
-
     descriptor = os.open(beside, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The other process may have renamed the folder between the two calls.
-            locked = os.path.samestat(os.fstat(descriptor), beside.stat())
-        except (BlockingIOError, FileNotFoundError):
-            locked = False
-        if not locked:
+        # The other process may have renamed the folder between the two calls.
+        if not try_lock(descriptor) or not (
+            beside.exists() and os.path.samestat(os.fstat(descriptor), beside.stat())
+        ):
             raise WriteError(f"another process is writing {path}; wait for it to end")
         yield
     finally:

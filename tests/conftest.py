@@ -1,4 +1,5 @@
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -16,6 +17,13 @@ _LONG = ("experiments", "training")  # Folders of the tests that take longest.
 def pytest_collection_modifyitems(items):
     """Begins with what takes longest, so that all processes end at the same time."""
     items.sort(key=lambda item: item.path.parent.name not in _LONG)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """A test draws the same weights and numbers, whichever tests ran before it."""
+    if keras := sys.modules.get("keras"):
+        keras.utils.set_random_seed(1)
 
 
 @pytest.fixture(scope="session")

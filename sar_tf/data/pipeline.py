@@ -158,7 +158,7 @@ class BatchPipeline:
         The orders follow from the seed, and from TensorFlow's global one where it is
         set (`keras.utils.set_random_seed`); those of `train_from` from the seed alone.
         """
-        self._require_targets("train")
+        self.require_targets("train")
         epoch = tf.data.Dataset.random(self.seed, rerandomize_each_iteration=True)
         batches = epoch.take(1).flat_map(self._make_epoch)
         batches = batches.apply(
@@ -174,7 +174,7 @@ class BatchPipeline:
         An epoch depends only on the seed and its number. Training that starts at
         `epoch` and `step` gets the same batches as training without interruption.
         """
-        self._require_targets("train")
+        self.require_targets("train")
 
         @plain_graph
         def make(number: tf.Tensor) -> tf.data.Dataset:
@@ -267,6 +267,7 @@ class BatchPipeline:
         size = self.batch_size if split == "train" else self.evaluation_batch_size
         return -(-most * self.num_workers // size)
 
+<<<<<<< HEAD
     def _number(self, targets: dict[str, int], split: str) -> int:
         """Number of a task's targets in a split, for training in all that it takes."""
         if split == "train" and self.train_on == ALL:
@@ -274,6 +275,10 @@ class BatchPipeline:
         return targets[split]
 
     def _require_targets(self, split: str) -> None:
+=======
+    def require_targets(self, split: str) -> None:
+        """Raises DatasetError where the tasks have no targets of a split."""
+>>>>>>> main
         if not self.steps_per_epoch(split):
             self._raise_no_targets(split)
 

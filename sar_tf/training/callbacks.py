@@ -1,11 +1,9 @@
 """Callbacks of `fit` for the end of each step and epoch."""
 
-import csv
 import dataclasses
 import itertools
 import math
 import time
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -74,38 +72,6 @@ class LearningRate(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         rate = self.model.optimizer.learning_rate
         logs["learning_rate"] = float(keras.ops.convert_to_numpy(rate))
-
-
-class HistoryCsv(keras.callbacks.Callback):
-    """Writes every epoch's logs into history.csv, whole or not at all.
-
-    A resumed run keeps the rows of earlier epochs and replaces the rows of epochs that
-    it trains again.
-
-    Args:
-        path: The file.
-        initial_epoch: Number of complete epochs at the checkpoint.
-    """
-
-    def __init__(self, path, initial_epoch):
-        super().__init__()
-        self.path = Path(path)
-        self.rows = []
-        if initial_epoch and self.path.is_file():
-            with open(self.path, newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-            self.rows = [row for row in rows if int(row["epoch"]) <= initial_epoch]
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.rows.append({"epoch": epoch + 1, **logs})
-        names = list(dict.fromkeys(name for row in self.rows for name in row))
-        with (
-            whole_file(self.path) as beside,
-            open(beside, "w", newline="", encoding="utf-8") as file,
-        ):
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            writer.writerows(self.rows)
 
 
 class FiniteSteps(keras.callbacks.Callback):

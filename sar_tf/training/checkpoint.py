@@ -47,7 +47,9 @@ class DamagedError(CheckpointError):
 
     def __init__(self, path, reason):
         self.damage = f"{path} is damaged ({reason})"
-        super().__init__(f"{self.damage}; train again in another --run_dir")
+        super().__init__(
+            f"{self.damage}; put a copy of it back, or train again in another run_dir"
+        )
 
 
 def save(path, model, state, previous=None):
@@ -96,7 +98,8 @@ def load_state(path):
             return json.loads(file.attrs[_STATE])
     except FileNotFoundError as error:
         raise CheckpointError(
-            f"{path}: no such checkpoint; train first, with --mode=train"
+            f"{path} is missing; put a copy of it back, or train again in another "
+            "run_dir"
         ) from error
     except (PermissionError, DamagedError):
         raise  # A file without permission may be undamaged.
@@ -166,9 +169,28 @@ def load_last(last, previous, model):
     if damages:
         raise CheckpointError(
             f"{' and '.join(damages)}, and there is no other checkpoint; train "
-            "again in another --run_dir"
+            "again in another run_dir"
         )
     return None
+
+
+def require_complete(run_dir, state):
+    """Checks before training goes on that no checkpoint was lost.
+
+    Args:
+        run_dir: `RunDirectory`.
+        state: State of the last checkpoint; None where there is none.
+
+    Raises:
+        CheckpointError: Epochs were trained, and the checkpoint of the last or of the
+            best one is missing or damaged.
+    """
+    if state is not None:
+        if state["epoch"]:
+            load_state(run_dir.best)
+    # The first epoch's row is written before its checkpoint.
+    elif run_dir.history.is_file() and run_dir.history.read_bytes().count(b"\n") > 2:
+        load_state(run_dir.last)
 
 
 def find_not_finite(model):

@@ -1,6 +1,7 @@
 """`RunConfig`: everything that a run is told, with types, ranges and meanings."""
 
 import dataclasses
+import hashlib
 import json
 import typing
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ GROUPS = {
     "devices": DeviceSettings,
 }
 _VERSION = "sar_tf_version"
+_CHECKSUM = "sha256"
 
 
 class ConfigError(ValueError):
@@ -113,8 +115,9 @@ class RunConfig(DeviceSettings, TrainingSettings, DataSettings, RunSettings):
         }
 
     def to_json(self) -> str:
-        """The text of a config.json, which names the version of sar_tf too."""
+        """The text of a config.json, with the version of sar_tf and a checksum."""
         values = {_VERSION: sar_tf.__version__, **dataclasses.asdict(self)}
+        values[_CHECKSUM] = _checksum(values)
         return json.dumps(values, indent=2) + "\n"
 
     @classmethod
@@ -128,11 +131,8 @@ class RunConfig(DeviceSettings, TrainingSettings, DataSettings, RunSettings):
         Raises:
             ConfigError: The text is damaged, or made by a version with other settings.
         """
-        try:
-            values = json.loads(text)
-            version = values.pop(_VERSION)
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise ConfigError(f"{path} is damaged ({error!r})") from error
+        values = _whole_values(text, path)
+        version = values.pop(_VERSION)
         names = {field.name for field in dataclasses.fields(cls)}
         origin = (
             f"sar_tf {version} wrote it, this is {sar_tf.__version__}; use that "
@@ -145,7 +145,7 @@ class RunConfig(DeviceSettings, TrainingSettings, DataSettings, RunSettings):
             if name not in values:
                 raise ConfigError(f"{path} has no setting {name!r}: {origin}")
         if not isinstance(values["hyperparameters"], dict):
-            raise ConfigError(f"{path} is damaged (hyperparameters is no object)")
+            raise ConfigError(_damage(path, "hyperparameters is no object"))
         hyperparameters = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in values["hyperparameters"].items()
@@ -163,7 +163,11 @@ class RunConfig(DeviceSettings, TrainingSettings, DataSettings, RunSettings):
             ConfigError: As `from_json`.
             OSError: The file cannot be read.
         """
-        return cls.from_json(Path(path).read_text(encoding="utf-8"), path)
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ConfigError(_damage(path, error)) from error
+        return cls.from_json(text, path)
 
     def changed(self, other: "RunConfig") -> list[str]:
         """The names of settings and hyperparameters that another config has otherwise.
@@ -180,6 +184,35 @@ class RunConfig(DeviceSettings, TrainingSettings, DataSettings, RunSettings):
             for name in sorted(mine.keys() | others.keys())
             if name not in mine or name not in others or mine[name] != others[name]
         ]
+
+
+def _whole_values(text: str, path: Any) -> dict[str, Any]:
+    """The content of a config.json, without its checksum.
+
+    Raises:
+        ConfigError: It is no JSON object, or not what was written.
+    """
+    try:
+        values = json.loads(text)
+        version, checksum = values[_VERSION], values.pop(_CHECKSUM, None)
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ConfigError(_damage(path, repr(error))) from error
+    # Older versions wrote no checksum.
+    is_current = version == sar_tf.__version__
+    if checksum != (_checksum(values) if checksum or is_current else None):
+        raise ConfigError(_damage(path, "its checksum does not match"))
+    return values
+
+
+def _checksum(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def _damage(path: Any, what: object) -> str:
+    return (
+        f"{path} is damaged ({what}); put a copy of it back, or train again in "
+        "another run_dir"
+    )
 
 
 def hyperparameter_settings(model: str) -> dict[str, Setting]:

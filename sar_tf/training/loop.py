@@ -5,6 +5,7 @@ import dataclasses
 import keras
 
 from sar_tf.training import callbacks, checkpoint
+from sar_tf.training.history import HistoryCsv
 from sar_tf.training.progress import Progress
 from sar_tf.training.strategy import Workers, distribute
 
@@ -56,6 +57,7 @@ def fit(
         # The chief first, which may have to put the files in order.
         with workers.chief_first():
             state = checkpoint.load_last(run_dir.last, run_dir.previous, model)
+            checkpoint.require_complete(run_dir, state)
     best = state and state["callbacks"]["early_stopping"]["best"]
     progress = Progress(
         model.tasks, epochs, verbose if workers.is_chief else "none", best
@@ -107,7 +109,7 @@ def _fit_on(
         state,
     )
     records = [
-        callbacks.HistoryCsv(run_dir.history, epoch),
+        HistoryCsv(run_dir.history, epoch),
         keras.callbacks.TensorBoard(run_dir.events, write_graph=False),
     ]
     progress, *others = more

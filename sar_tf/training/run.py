@@ -79,12 +79,16 @@ def run(
     """
     config = _absolute(config).check()
     folder = RunDirectory(run_dir)
-    if resume:
-        _check_resumed(config, folder)
-    else:
-        folder.require_free()
-    with _prepared(config) as (model, pipeline), full_disk_named(folder.path):
-        is_chief = Workers(model.distribute_strategy).is_chief
+    _check_folder(config, folder, resume)
+    with (
+        _prepared(config) as (model, pipeline),
+        full_disk_named(folder.path),
+        _locked(folder, model) as is_chief,
+    ):
+        if is_chief:  # Another process may have trained here meanwhile.
+            _check_folder(config, folder, resume)
+        for split in ("train", *SPLITS):
+            pipeline.require_targets(split)
         if verbose != "none" and is_chief:
             print(_summary(config, model, pipeline), flush=True)
         if config.init_from and not resume:
@@ -114,8 +118,19 @@ def run(
     return metrics
 
 
+@contextlib.contextmanager
+def _locked(folder: RunDirectory, model: Model) -> Iterator[bool]:
+    """Whether this process is the chief, which holds the folder meanwhile."""
+    is_chief = Workers(model.distribute_strategy).is_chief
+    with folder.locked() if is_chief else contextlib.nullcontext():
+        yield is_chief
+
+
 def evaluate_run(run_dir: str | Path, **changes: Any) -> dict[str, Any]:
     """Evaluates the best epoch of a run again; writes metrics.json and ranks/.
+
+    The dataset of another folder, NAME, has files of its own: metrics.NAME.json and
+    ranks.NAME/.
 
     Args:
         run_dir: The run's folder.
@@ -133,8 +148,10 @@ def evaluate_run(run_dir: str | Path, **changes: Any) -> dict[str, Any]:
     """
     folder = RunDirectory(run_dir)
     config = _config_to_open(folder, changes)
+    is_same = config.dataset_dir == folder.load_config().dataset_dir
+    other = "" if is_same else Path(str(config.dataset_dir)).name
     with _prepared(config) as (model, pipeline), full_disk_named(folder.path):
-        return _evaluate_best(model, pipeline, folder)
+        return _evaluate_best(model, pipeline, folder, other)
 
 
 def load_run(
@@ -287,15 +304,19 @@ def _learning_rate(config, pipeline):
         raise ConfigError(str(error)) from error
 
 
-def _evaluate_best(model, pipeline, folder):
-    """Restores the best epoch; writes and returns its metrics."""
+def _evaluate_best(model, pipeline, folder, other=""):
+    """Restores the best epoch; writes and returns its metrics.
+
+    Args:
+        other: Name of the dataset's folder where it is not the run's own.
+    """
     epoch = checkpoint.load(folder.best, model)["epoch"]
     is_chief = Workers(model.distribute_strategy).is_chief
     metrics: dict[str, Any] = {}
     for split, ranks in rank_targets(model, pipeline, SPLITS).items():
         metrics[split] = metrics_by_task(ranks)
         if is_chief:
-            folder.write_ranks(split, ranks)
+            folder.write_ranks(split, ranks, other)
     metrics["epoch"] = epoch
     with Workers(model.distribute_strategy).chief_first():
         baselines = load_baselines(pipeline.dataset)
@@ -304,7 +325,7 @@ def _evaluate_best(model, pipeline, folder):
         for ranker, by_split in baselines.items()
     }
     if is_chief:
-        folder.write_metrics(metrics)
+        folder.write_metrics(metrics, other)
     return metrics
 
 
@@ -319,7 +340,10 @@ def _config_to_open(folder, changes):
     return config
 
 
-def _check_resumed(config, folder):
+def _check_folder(config, folder, resume):
+    if not resume:
+        folder.require_free()
+        return
     changed = set(folder.load_config().changed(config))
     refused = changed - _CHANGEABLE
     if config.schedule != "plateau":
@@ -348,8 +372,21 @@ def _absolute(config):
 
 def _summary(config, model, pipeline):
     info = pipeline.dataset.info
-    return (
+    steps = pipeline.steps_per_epoch("train")
+    alone = dataclasses.replace(pipeline, num_replicas=1, num_workers=1)
+    lines = [
         f"{config.model}: {model.count_params():,} weights; {info.name}: "
-        f"{info.num_users:,} users, {info.num_items:,} items, "
-        f"{pipeline.steps_per_epoch('train'):,} steps an epoch"
-    )
+        f"{info.num_users:,} users, {info.num_items:,} items, {steps:,} steps an epoch"
+    ]
+    if (fewer := alone.steps_per_epoch("train")) != steps:
+        lines.append(
+            f"One worker would take {fewer:,} steps: workers share the users, and all "
+            "take as many steps as the one whose users have most targets"
+        )
+    if config.strategy != "one_device":
+        number = pipeline.num_replicas
+        found = "" if number > 1 else ": TensorFlow finds one device"
+        lines.append(
+            f"strategy={config.strategy}: {number} replica{'s' * (number > 1)}{found}"
+        )
+    return "\n".join(lines)

@@ -1,13 +1,22 @@
 """The folder of one run: everything needed to know, repeat and use it."""
 
+import contextlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sar_tf.files import remove_partial, whole_file
+from sar_tf.files import (
+    ADVICE,
+    WriteError,
+    is_partial,
+    remove_partial,
+    try_lock,
+    whole_file,
+)
 from sar_tf.training.config import RunConfig
 
 
@@ -23,13 +32,20 @@ class RunDirectory:
         history.csv             the logs of every epoch
         metrics.json            the best epoch's metrics on validation and test
         ranks/                  validation.npz, test.npz: the rank of every target
+        metrics.NAME.json       the same of the dataset in another folder NAME, where
+        ranks.NAME/             the run was evaluated on one
         checkpoints/            best.weights.h5, last.weights.h5, and the one before
                                 the last: previous.weights.h5
         broken_batch.npz        where there is one: the batch that ended the run
         events/                 for TensorBoard
+<<<<<<< HEAD
         all/                    where train_on=all: checkpoints/ and history.csv of
                                 the training on the targets of all splits
         saved_model/1/          the best epoch's model, or that of all/, to be served
+=======
+        saved_model/1/          the best epoch's model, to be served
+        .lock                   locked by the process that trains
+>>>>>>> main
 
     Args:
         path: The folder.
@@ -40,14 +56,16 @@ class RunDirectory:
         self.config = self.path / "config.json"
         self.flags = self.path / "flags.txt"
         self.history = self.path / "history.csv"
-        self.metrics = self.path / "metrics.json"
-        self.ranks = self.path / "ranks"
         self.checkpoints = self.path / "checkpoints"
         self.best = self.checkpoints / "best.weights.h5"
         self.last = self.checkpoints / "last.weights.h5"
         self.previous = self.checkpoints / "previous.weights.h5"
         self.events = self.path / "events"
+<<<<<<< HEAD
         self.all = self.path / "all"
+=======
+        self._lock = self.path / ".lock"
+>>>>>>> main
         self.saved_model = self.path / "saved_model" / "1"
 
     def broken_batch(self, worker: int = 0) -> Path:
@@ -55,14 +73,48 @@ class RunDirectory:
         return self.path / f"broken_batch{f'.{worker}' if worker else ''}.npz"
 
     def require_free(self) -> None:
-        """Raises RunDirectoryError where the folder already holds anything."""
+        """Raises RunDirectoryError where the folder already holds anything.
+
+        What a start that was killed leaves does not count.
+        """
         if self.path.is_file():
             raise RunDirectoryError(f"--run_dir={self.path} is a file; name a folder")
-        if self.path.is_dir() and any(self.path.iterdir()):
+        if self.path.is_dir() and any(map(self._is_of_a_run, self.path.iterdir())):
             raise RunDirectoryError(
                 f"--run_dir={self.path} already holds a run; go on with it by "
                 "--resume, or name another folder"
             )
+
+    def _is_of_a_run(self, path: Path) -> bool:
+        return path != self._lock and not is_partial(path)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps other processes from training in the folder.
+
+        A process that ends in any way leaves the folder unlocked. Where a network file
+        system knows no locks, the first attempt to take one is an error.
+
+        Raises:
+            RunDirectoryError: Another process trains in the folder.
+            WriteError: The folder cannot be written or locked.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise WriteError(
+                f"{self.path} cannot be written: {error.strerror}; {ADVICE}"
+            ) from error
+        try:
+            if not _try_lock(descriptor, self._lock):
+                raise RunDirectoryError(
+                    f"run_dir={self.path}: another process trains in this folder; "
+                    "wait for its end, or name another folder"
+                )
+            yield
+        finally:
+            os.close(descriptor)
 
     def load_config(self) -> RunConfig:
         """The settings that the run was started with.
@@ -87,26 +139,42 @@ class RunDirectory:
 
     def start(self, config: RunConfig) -> None:
         """Makes the folder and keeps the settings of the run in it."""
-        self.checkpoints.mkdir(parents=True, exist_ok=True)
+        self.path.mkdir(parents=True, exist_ok=True)
         remove_partial(self.path)
-        remove_partial(self.checkpoints)
+        # First of all: a folder without it is free for another run.
         self.write(self.config, config.to_json())
+        self.checkpoints.mkdir(exist_ok=True)
+        remove_partial(self.checkpoints)
 
     def write(self, path: Path, text: str) -> None:
         """Writes a text file of the run, whole or not at all."""
         with whole_file(path) as beside:
             beside.write_text(text, encoding="utf-8")
 
-    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
-        """Writes metrics.json."""
-        self.write(self.metrics, json.dumps(metrics, indent=2) + "\n")
+    def metrics(self, other: str = "") -> Path:
+        """metrics.json; that of another dataset where its folder's name is given."""
+        return self.path / f"metrics{other and f'.{other}'}.json"
 
-    def write_ranks(self, split: str, ranks: Mapping[str, np.ndarray]) -> None:
-        """Writes ranks/<split>.npz."""
-        self.ranks.mkdir(exist_ok=True)
-        remove_partial(self.ranks)
-        with (
-            whole_file(self.ranks / f"{split}.npz") as beside,
-            open(beside, "wb") as file,
-        ):
+    def write_metrics(self, metrics: Mapping[str, Any], other: str = "") -> None:
+        """Writes `metrics(other)`."""
+        self.write(self.metrics(other), json.dumps(metrics, indent=2) + "\n")
+
+    def write_ranks(
+        self, split: str, ranks: Mapping[str, np.ndarray], other: str = ""
+    ) -> None:
+        """Writes ranks/<split>.npz, or the file in ranks.<other>/."""
+        folder = self.path / f"ranks{other and f'.{other}'}"
+        folder.mkdir(exist_ok=True)
+        remove_partial(folder)
+        with whole_file(folder / f"{split}.npz") as beside, open(beside, "wb") as file:
             np.savez_compressed(file, **ranks)
+
+
+def _try_lock(descriptor: int, path: Path) -> bool:
+    try:
+        return try_lock(descriptor)
+    except OSError as error:
+        raise WriteError(
+            f"{path} cannot be locked: {error.strerror}; name a run_dir on a file "
+            "system that has locks"
+        ) from error

@@ -43,7 +43,7 @@ def test_parse_gives_back_what_was_encoded():
         "target_behavior": [1, 3],
         "target_item": [7, 6],
         "target_history_end": [1, 3],
-        "candidates": np.arange(9, 108),
+        "candidates": [*range(87, 108), *range(9, 87)],  # 9 to 107, rolled by 3 * 7
         "candidates_splits": [0, 0, 99],
     }
     assert flat.keys() == expected.keys()

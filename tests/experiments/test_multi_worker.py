@@ -57,12 +57,14 @@ def undisturbed(launch, tmp_path_factory):
     process = launch(folder)
     output, _ = process.communicate(timeout=600)
     assert process.returncode == 0, output
+    assert "strategy=multi_worker: 2 replicas" in output
     return folder
 
 
 def test_the_run_folder_is_that_of_one_device(undisturbed, run):
     """Every validation and test target is counted once, and only the chief writes."""
     assert sorted(path.name for path in undisturbed.iterdir()) == [
+        ".lock",
         "checkpoints",
         "config.json",
         "events",

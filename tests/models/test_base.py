@@ -224,7 +224,7 @@ def test_targets_are_encoded_by_what_the_model_has():
     ("options", "problem"),
     [
         ({"width": 2.5}, "width must be a whole number, not 2.5"),
-        ({"width": 0}, "width must be at least 1 and at most 65536, not 0"),
+        ({"width": 0}, "width must be at least 1 and at most 8192, not 0"),
         ({"width": None}, "width must be a whole number, not None"),
         ({"search_weight": -1.0}, "search_weight must be at least 0"),
         ({"search_weight": float("nan")}, "search_weight must be at least 0"),

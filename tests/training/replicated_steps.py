@@ -20,6 +20,8 @@ from sar_tf.training.compile import compile_model
 from sar_tf.training.evaluation import rank_targets
 
 STEPS = 3
+# Adam turns a gradient that is only rounding into a step of this size.
+LEARNING_RATE = 1e-3
 # Without the split into similar and dissimilar, which rounding can flip.
 # And with few operations, as tracing them is what takes the time.
 HYPERPARAMETERS = {
@@ -44,7 +46,7 @@ def train(dataset, model_name, chosen):
     with chosen.scope():
         hyperparameters = {"dropout": 0.0, **HYPERPARAMETERS[model_name]}
         model = build_model(model_name, pipeline, hyperparameters)
-        compile_model(model, 1e-2, 1e-5, clip_norm=0.5)
+        compile_model(model, LEARNING_RATE, 1e-5, clip_norm=0.5)
     pipeline = fit_pipeline(pipeline, model)
     model.train_function.begin(STEPS)
     history = model.fit(

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from sar_tf.training import callbacks, checkpoint
 from sar_tf.training.config import RunConfig
+from sar_tf.training.history import HistoryCsv
 from sar_tf.training.run_directory import RunDirectory
 from sar_tf.training.strategy import Workers
 
@@ -64,7 +65,7 @@ def fit(model, folder, epochs, restored=None, stop_patience=10):
             callbacks.MeanOverTasks(["rec", "search"]),
             plateau,
             early,
-            callbacks.HistoryCsv(run_dir.history, initial_epoch),
+            HistoryCsv(run_dir.history, initial_epoch),
             finite_steps,
             callbacks.Checkpoints(
                 run_dir,
@@ -143,14 +144,6 @@ def test_early_stopping_survives_a_resume(tmp_path, stop):
     state = checkpoint.load_state(RunDirectory(tmp_path).last)
     assert state["callbacks"]["early_stopping"]["stopped"]
     assert checkpoint.load_state(RunDirectory(tmp_path).best)["epoch"] == 2
-
-
-def test_history_drops_the_rows_of_epochs_trained_again(tmp_path):
-    path = tmp_path / "history.csv"
-    path.write_text("epoch,loss\n1,0.5\n2,0.4\n3,0.3\n")
-    history = callbacks.HistoryCsv(path, initial_epoch=2)
-    history.on_epoch_end(2, {"loss": 0.25, "learning_rate": 0.1})
-    assert [row["loss"] for row in read_history(tmp_path)] == ["0.5", "0.4", "0.25"]
 
 
 @pytest.mark.parametrize(

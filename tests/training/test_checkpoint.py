@@ -51,7 +51,7 @@ def test_the_last_one_is_restored(paths):
 def test_no_checkpoint(tmp_path):
     last, previous = tmp_path / "last.weights.h5", tmp_path / "previous.weights.h5"
     assert checkpoint.load_last(last, previous, make_model()) is None
-    with pytest.raises(checkpoint.CheckpointError, match="no such checkpoint"):
+    with pytest.raises(checkpoint.CheckpointError, match="is missing"):
         checkpoint.load(last, make_model())
 
 

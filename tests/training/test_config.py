@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 
@@ -110,10 +111,14 @@ def test_json_round_trip():
         ({"seed": -1}, "run/config.json: seed must be at least 0"),
         ({"hyperparameters": 3}, "hyperparameters is no object"),
         ({"sar_tf_version": ...}, "is damaged"),
+        ({"sar_tf_version": sar_tf.__version__}, "damaged .its checksum does not"),
+        ({"seed": 5, "sha256": "0" * 64}, "damaged .its checksum does not"),
     ],
 )
 def test_json_of_another_version_or_damaged(change, expected):
-    values = {**json.loads(CONFIG.to_json()), "sar_tf_version": "0.0.9", **change}
+    values = json.loads(CONFIG.to_json())
+    del values["sha256"]  # older versions had none
+    values = {**values, "sar_tf_version": "0.0.9", **change}
     text = json.dumps({name: value for name, value in values.items() if value != ...})
     with pytest.raises(ConfigError, match=expected) as raised:
         RunConfig.from_json(text, "run/config.json")
@@ -122,7 +127,34 @@ def test_json_of_another_version_or_damaged(change, expected):
         RunConfig.from_json(text[:100])
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda lines: lines[:5] + lines[6:],
+        lambda lines: lines[:-4] + lines[-3:],
+        lambda lines: lines[: len(lines) // 2],
+        lambda lines: [line.replace("0.2", "0.3") for line in lines],
+        lambda lines: ["\x00" * sum(map(len, lines))],
+        lambda lines: [],
+    ],
+)
+def test_a_damaged_file_is_named(damage, tmp_path):
+    path = tmp_path / "config.json"
+    lines = CONFIG.check().to_json().splitlines(keepends=True)
+    path.write_text("".join(damage(lines)))
+    with pytest.raises(ConfigError, match=rf"^{path} is damaged \(.*another run_dir$"):
+        RunConfig.load(path)
+
+
+def test_a_file_that_is_not_utf_8_is_named(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_bytes(CONFIG.to_json().encode()[:-3] + b"\xff}\n")
+    with pytest.raises(ConfigError, match=rf"^{path} is damaged \(.*another run_dir$"):
+        RunConfig.load(path)
+
+
 def test_changed():
-    other = RunConfig.from_json(CONFIG.to_json().replace("0.2", "0.3"))
+    hyperparameters = {**CONFIG.hyperparameters, "dropout": 0.3}
+    other = dataclasses.replace(CONFIG, hyperparameters=hyperparameters)
     assert CONFIG.changed(other) == ["dropout"]
     assert CONFIG.changed(CONFIG) == []

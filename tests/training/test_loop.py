@@ -1,6 +1,7 @@
 """What breaks off goes on as if undisturbed: training of a tiny model."""
 
 import csv
+import shutil
 
 import h5py
 import numpy as np
@@ -130,6 +131,25 @@ def test_broken_off_again_and_again(undisturbed, tmp_path, monkeypatch):
         )
     fit(tmp_path, resume=True)
     assert_equal_runs(tmp_path, undisturbed)
+
+
+@pytest.mark.parametrize("lost", ["best", "last"])
+def test_lost_checkpoints_are_noticed_before_training_goes_on(
+    undisturbed, tmp_path, lost
+):
+    folder = tmp_path / "run"
+    shutil.copytree(undisturbed, folder)
+    run_dir = RunDirectory(folder)
+    getattr(run_dir, lost).unlink()
+    if lost == "last":
+        run_dir.previous.unlink()
+    files = {path: path.stat().st_mtime_ns for path in folder.rglob("*.h5")}
+    with pytest.raises(
+        checkpoint.CheckpointError, match=f"{lost}.weights.h5 is missing"
+    ):
+        fit(folder, resume=True, epochs=EPOCHS + 1)
+    assert len(read_history(folder)) == EPOCHS
+    assert files == {path: path.stat().st_mtime_ns for path in folder.rglob("*.h5")}
 
 
 def test_a_resumed_schedule_goes_on(tmp_path, monkeypatch):

@@ -1,8 +1,12 @@
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
+from sar_tf.files import WriteError, partial_path
 from sar_tf.training.config import RunConfig
 from sar_tf.training.run_directory import RunDirectory, RunDirectoryError
 
@@ -18,6 +22,60 @@ def test_a_run_is_not_overwritten(tmp_path):
     with pytest.raises(RunDirectoryError, match=r"already holds a run; .*--resume"):
         run.require_free()
     assert run.load_config() == RunConfig(seed=3)
+
+
+def test_what_a_killed_start_leaves_is_free(tmp_path, monkeypatch):
+    run = RunDirectory(tmp_path / "run")
+
+    def killed(path, text):
+        partial_path(path).write_text(text[:100])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "write", killed)
+    with pytest.raises(KeyboardInterrupt), run.locked():
+        run.start(RunConfig())
+    run = RunDirectory(tmp_path / "run")
+    run.require_free()
+    run.start(RunConfig(seed=3))
+    assert run.load_config() == RunConfig(seed=3)
+    assert sorted(x.name for x in run.path.iterdir()) == [
+        ".lock",
+        "checkpoints",
+        "config.json",
+    ]
+
+
+HOLD = """
+import sys, time
+from sar_tf.training.run_directory import RunDirectory
+with RunDirectory(sys.argv[1]).locked():
+    print("locked", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_two_processes_do_not_train_in_one_folder(tmp_path):
+    command = [sys.executable, "-c", HOLD, tmp_path]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as other:
+        assert other.stdout.readline() == b"locked\n"
+        with (
+            pytest.raises(RunDirectoryError, match="another process trains in this"),
+            RunDirectory(tmp_path).locked(),
+        ):
+            pass
+        other.kill()
+    with RunDirectory(tmp_path).locked():  # A killed process holds nothing.
+        pass
+
+
+def test_a_folder_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(WriteError, match="file/run cannot be written: Not a directory"),
+        RunDirectory(tmp_path / "file" / "run").locked(),
+    ):
+        pass
 
 
 def test_a_file_is_no_folder(tmp_path):
@@ -51,5 +109,10 @@ def test_metrics(tmp_path):
     run = RunDirectory(tmp_path)
     run.write_metrics({"epoch": 3})
     run.write_metrics({"epoch": 4})
-    assert json.loads(run.metrics.read_text()) == {"epoch": 4}
-    assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
+    run.write_metrics({"epoch": 5}, "beauty")
+    assert json.loads(run.metrics().read_text()) == {"epoch": 4}
+    assert json.loads(run.metrics("beauty").read_text()) == {"epoch": 5}
+    assert sorted(x.name for x in tmp_path.iterdir()) == [
+        "metrics.beauty.json",
+        "metrics.json",
+    ]

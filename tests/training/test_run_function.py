@@ -3,17 +3,20 @@
 import csv
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
+from support.builders import make_record, rec, write_dataset
 
 import sar_tf
+from sar_tf.data.dataset_info import DatasetError
 from sar_tf.metrics.ranks import metrics_by_task
 from sar_tf.training.config import ConfigError
-from sar_tf.training.run_directory import RunDirectoryError
+from sar_tf.training.run_directory import RunDirectory, RunDirectoryError
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +120,40 @@ def test_evaluate_again(finished):
     assert json.loads((folder / "metrics.json").read_text()) == metrics
 
 
+def test_another_dataset_has_metrics_of_its_own(finished, config, tmp_path):
+    folder, metrics, _ = finished
+    before = (folder / "metrics.json").read_bytes()
+    copy = tmp_path / "copy"
+    shutil.copytree(config.dataset_dir, copy)
+    found = sar_tf.evaluate_run(folder, dataset_dir=str(copy))
+    assert found == metrics
+    assert json.loads((folder / "metrics.copy.json").read_text()) == found
+    assert {path.name for path in (folder / "ranks.copy").iterdir()} == {
+        "test.npz",
+        "validation.npz",
+    }
+    assert (folder / "metrics.json").read_bytes() == before
+
+
+def test_missing_targets_are_noticed_before_training(config, tmp_path):
+    behaviors = [rec(time, 1) for time in (1, 2, 3)]
+    targets = [(1, "train", 1), (2, "validation", 1)]
+    (tmp_path / "data").mkdir()
+    records = [make_record(user, behaviors, targets) for user in (1, 2)]
+    write_dataset(tmp_path / "data", records, 100, [[1, 2]])
+    untested = dataclasses.replace(
+        config,
+        dataset_dir=str(tmp_path / "data"),
+        schedule="plateau",
+        warmup_steps=0,
+    )
+    losses = Losses()
+    with pytest.raises(DatasetError, match="data has no test targets for the tasks re"):
+        sar_tf.run(untested, tmp_path / "run", [losses])
+    assert not hasattr(losses, "losses")
+    RunDirectory(tmp_path / "run").require_free()
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -137,12 +174,14 @@ def test_a_run_starts_from_another(finished, config, tmp_path, capsys):
         config,
         init_from=str(finished[0]),
         epochs=1,
+        strategy="mirrored",
         hyperparameters={"ablation": "base", "prediction_units": (6,)},
     )
     losses = Losses()
     sar_tf.run(again, tmp_path / "run", [losses])
     assert losses.losses[0] < finished[2].losses[0]
     text = capsys.readouterr().out
+    assert "strategy=mirrored: 1 replica: TensorFlow finds one device" in text
     assert "item_encoder (" in text and "prediction (" in text
 
 
