@@ -267,18 +267,14 @@ class BatchPipeline:
         size = self.batch_size if split == "train" else self.evaluation_batch_size
         return -(-most * self.num_workers // size)
 
-<<<<<<< HEAD
     def _number(self, targets: dict[str, int], split: str) -> int:
         """Number of a task's targets in a split, for training in all that it takes."""
         if split == "train" and self.train_on == ALL:
             return sum(targets.values())
         return targets[split]
 
-    def _require_targets(self, split: str) -> None:
-=======
     def require_targets(self, split: str) -> None:
         """Raises DatasetError where the tasks have no targets of a split."""
->>>>>>> main
         if not self.steps_per_epoch(split):
             self._raise_no_targets(split)
 

@@ -4,16 +4,16 @@ import csv
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 
 from sar_tf.data.pipeline import BatchPipeline
 from sar_tf.models import Model
 from sar_tf.training import callbacks, checkpoint
+from sar_tf.training.history import HistoryCsv
 from sar_tf.training.loop import train_batches
 from sar_tf.training.progress import Progress
-from sar_tf.training.run_directory import RunDirectory
+from sar_tf.training.run_directory import RunDirectory, RunDirectoryError
 from sar_tf.training.strategy import Workers
 
 
@@ -99,11 +99,7 @@ def fit_all(
                 *([] if rates is None else [SetLearningRates(rates)]),
                 callbacks.LearningRate(),
                 progress,
-                *(
-                    [callbacks.HistoryCsv(run_dir.history, epoch)]
-                    if workers.is_chief
-                    else []
-                ),
+                *([HistoryCsv(run_dir.history, epoch)] if workers.is_chief else []),
                 finite_steps,
                 checkpoints,
             ],
@@ -112,10 +108,20 @@ def fit_all(
     workers.wait()  # until the chief has written the best checkpoint
 
 
-def read_history(path: Path) -> list[dict[str, Any]]:
-    """The rows of a history.csv, with numbers."""
-    with open(path, newline="", encoding="utf-8") as file:
-        return [
-            {name: float(value) for name, value in row.items()}
-            for row in csv.DictReader(file)
-        ]
+def read_learning_rates(path: Path, epochs: int) -> list[float]:
+    """The learning rates of the first epochs in a history.csv.
+
+    Raises:
+        RunDirectoryError: The file is missing, damaged or without an epoch's rate.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rates = [float(row["learning_rate"]) for row in csv.DictReader(file)]
+        if len(rates) < epochs:
+            raise ValueError(f"it has {len(rates)} of {epochs} epochs")
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise RunDirectoryError(
+            f"{path} does not tell the learning rates of the first training "
+            f"({error}), which train_on=all repeats; put a copy of it back"
+        ) from error
+    return rates[:epochs]

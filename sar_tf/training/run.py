@@ -20,7 +20,6 @@ from sar_tf.training.compile import compile_model
 from sar_tf.training.config import ConfigError, RunConfig
 from sar_tf.training.evaluation import rank_targets
 from sar_tf.training.files import full_disk_named
-from sar_tf.training.final import read_history
 from sar_tf.training.run_directory import RunDirectory
 from sar_tf.training.schedules import WarmupDecay
 from sar_tf.training.strategy import Workers, make_strategy, num_workers
@@ -223,27 +222,29 @@ def _train_on_all(config, folder, epochs, resume, verbose):
     """Trains anew, on the targets of all splits, as long as validation chose."""
     rates = None
     if config.schedule == "plateau":
-        rates = [row["learning_rate"] for row in read_history(folder.history)]
+        rates = final.read_learning_rates(folder.history, epochs)
     own = _folder_of_all(folder)
-    with _prepared(config, train_on="all") as (model, pipeline):
-        is_chief = Workers(model.distribute_strategy).is_chief
+    with (
+        _prepared(config, train_on="all") as (model, pipeline),
+        full_disk_named(folder.path),
+        _locked(folder, model) as is_chief,
+    ):
         if config.init_from:
             _start_from(model, pipeline, config.init_from)
         if is_chief:
             own.checkpoints.mkdir(parents=True, exist_ok=True)
         if verbose != "none" and is_chief:
             print(f"\nThe targets of all splits, {epochs} epochs:", flush=True)
-        with full_disk_named(folder.path):
-            final.fit_all(
-                model,
-                pipeline,
-                own,
-                epochs=epochs,
-                rates=rates,
-                checkpoint_minutes=config.checkpoint_minutes,
-                resume=resume,
-                verbose=verbose,
-            )
+        final.fit_all(
+            model,
+            pipeline,
+            own,
+            epochs=epochs,
+            rates=rates,
+            checkpoint_minutes=config.checkpoint_minutes,
+            resume=resume,
+            verbose=verbose,
+        )
 
 
 def _folder_of_all(folder: RunDirectory) -> RunDirectory:

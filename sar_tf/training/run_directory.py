@@ -38,14 +38,10 @@ class RunDirectory:
                                 the last: previous.weights.h5
         broken_batch.npz        where there is one: the batch that ended the run
         events/                 for TensorBoard
-<<<<<<< HEAD
         all/                    where train_on=all: checkpoints/ and history.csv of
                                 the training on the targets of all splits
         saved_model/1/          the best epoch's model, or that of all/, to be served
-=======
-        saved_model/1/          the best epoch's model, to be served
         .lock                   locked by the process that trains
->>>>>>> main
 
     Args:
         path: The folder.
@@ -61,11 +57,8 @@ class RunDirectory:
         self.last = self.checkpoints / "last.weights.h5"
         self.previous = self.checkpoints / "previous.weights.h5"
         self.events = self.path / "events"
-<<<<<<< HEAD
         self.all = self.path / "all"
-=======
         self._lock = self.path / ".lock"
->>>>>>> main
         self.saved_model = self.path / "saved_model" / "1"
 
     def broken_batch(self, worker: int = 0) -> Path:

@@ -11,7 +11,8 @@ from support.rows import read_epoch
 import sar_tf
 from sar_tf.data.schema import SPLITS
 from sar_tf.training.checkpoint import CheckpointError
-from sar_tf.training.final import read_history
+from sar_tf.training.final import read_learning_rates
+from sar_tf.training.run_directory import RunDirectoryError
 from sar_tf.training.transfer import weights_by_place
 
 
@@ -67,12 +68,23 @@ def test_an_epoch_has_the_targets_of_all_splits(simulated_dataset):
 def test_it_trains_as_long_as_validation_chose(finished):
     folder, first, second = finished
     assert first == second == json.loads((folder / "metrics.json").read_text())
-    rows = read_history(folder / "all" / "history.csv")
-    assert [row["epoch"] for row in rows] == [*range(1, first["epoch"] + 1)]
-    own = read_history(folder / "history.csv")
-    rates = [row["learning_rate"] for row in own[: len(rows)]]
-    assert [row["learning_rate"] for row in rows] == rates
-    assert not any("val" in name for name in rows[0])
+    text = (folder / "all" / "history.csv").read_text()
+    assert len(text.splitlines()) == 1 + first["epoch"] and "val" not in text
+    rates, own = (
+        read_learning_rates(path / "history.csv", first["epoch"])
+        for path in (folder / "all", folder)
+    )
+    assert rates == own
+
+
+def test_rates_that_are_lost(finished, tmp_path):
+    folder, *_ = finished
+    for text in ("", "epoch,learning_rate\n1,\n", "epoch\n1\n"):
+        (tmp_path / "history.csv").write_text(text)
+        with pytest.raises(RunDirectoryError, match="which train_on=all repeats"):
+            read_learning_rates(tmp_path / "history.csv", 1)
+    with pytest.raises(RunDirectoryError, match="of 4 epochs"):
+        read_learning_rates(folder / "history.csv", 4)
 
 
 def test_the_served_model_is_the_second_one(finished):
@@ -88,6 +100,6 @@ def test_it_must_be_finished(finished, config, tmp_path):
     folder, *_ = finished
     best = folder / "all" / "checkpoints" / "best.weights.h5"
     best.rename(best.with_name("moved"))
-    with pytest.raises(CheckpointError, match="no such checkpoint"):
+    with pytest.raises(CheckpointError, match=r"all/checkpoints/best\.weights\.h5"):
         sar_tf.load_run(folder, served=True)
     best.with_name("moved").rename(best)
