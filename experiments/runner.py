@@ -88,7 +88,8 @@ def _train(config, folder, program):
 
 def _export(config, folder):
     # A SavedModel is for one device, whatever devices trained the model.
-    model, data = load_run(folder.path, **{**_fields(config), "strategy": "one_device"})
+    changes = {**_fields(config), "strategy": "one_device"}
+    model, data = load_run(folder.path, served=True, **changes)
     with full_disk_named(folder.path):
         export(model, folder.saved_model, data)
 

@@ -46,6 +46,23 @@ def keep_freed_memory():
     mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
+def use_threads(number):
+    """Sets how many threads share an operation, before TensorFlow's first one.
+
+    A request of one user is over a thousand operations of a few microseconds. To share
+    one of them with a second thread takes longer than to compute it: with TensorFlow's
+    own number a request costs twice to three times the processor time of one thread.
+
+    Args:
+        number: Number of threads; 0 leaves TensorFlow's own, one a core.
+    """
+    import tensorflow as tf
+
+    if number:
+        tf.config.threading.set_intra_op_parallelism_threads(number)
+        tf.config.threading.set_inter_op_parallelism_threads(number)
+
+
 @contextlib.contextmanager
 def _stderr_to_file():
     sys.stderr.flush()

@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipelines.amazon.category_queries import TOKENIZER
 from pipelines.amazon.logs import Logs, load_part, read_queries, read_reviews
 from pipelines.amazon.reader import METADATA_LAYOUTS, REVIEW_LAYOUTS, open_file
 from pipelines.common import job
@@ -111,7 +112,7 @@ def build_dataset(
             command=command,
             seed=seed,
             split_rule=SPLIT_RULE,
-            tokenizer="words",
+            tokenizer=TOKENIZER,
         )
 
 

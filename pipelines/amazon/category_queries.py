@@ -1,8 +1,12 @@
 """Queries made from an item's category hierarchies, for logs without searches."""
 
 import html
-import re
 from collections.abc import Iterable, Sequence
+
+from sar_tf.data.tokenizer import get_tokenizer
+
+# dataset_info.json names it: a text that is typed as a query is one of the dataset.
+TOKENIZER = "words"
 
 # The English stop words of Apache Lucene's EnglishAnalyzer.
 _LUCENE_STOP_WORDS = """
@@ -11,15 +15,12 @@ then there these they this to was will with
 """
 STOP_WORDS = frozenset(_LUCENE_STOP_WORDS.split())
 
-# Letters and digits; an apostrophe, straight or curly, may stand inside a word.
-_WORD = re.compile(r"\w+(?:['\u2019]\w+)*")
-
 
 def category_query(hierarchy: Sequence[str]) -> str | None:
     """The query of one hierarchy: its distinct words, separated by spaces.
 
-    The names of the levels are joined, lower-cased and split into words. Stop words are
-    left out, and of a repeated word only the last occurrence stays.
+    The names of the levels are joined and split into words. Stop words are left out,
+    and of a repeated word only the last occurrence stays.
 
     Args:
         hierarchy: Category names from the top level down.
@@ -33,8 +34,8 @@ def category_query(hierarchy: Sequence[str]) -> str | None:
     """
     if len(hierarchy) < 2:
         return None
-    text = html.unescape(" ".join(hierarchy)).lower()
-    words = [word for word in _WORD.findall(text) if word not in STOP_WORDS]
+    text = html.unescape(" ".join(hierarchy))
+    words = [w for w in get_tokenizer(TOKENIZER).words(text) if w not in STOP_WORDS]
     # A dict keeps the place of the first of equal keys, so the words go in reversed.
     distinct = list(dict.fromkeys(reversed(words)))[::-1]
     return " ".join(distinct) or None

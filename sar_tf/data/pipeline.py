@@ -19,12 +19,14 @@ from sar_tf.data.dataset_info import DatasetError
 from sar_tf.data.schema import SPLITS, TASKS
 from sar_tf.data.sizes import data_spec
 from sar_tf.data.targets import (
+    ALL,
     TargetReader,
     count_targets,
     fold_in,
     parallel_calls,
     plain_graph,
 )
+from sar_tf.data.unknown import forget_ids
 from sar_tf.spec import ALL_NEEDS, INPUTS, DataSpec, check_needs, reads_history
 
 _PREFETCHED = 4  # Batches ready for the next steps.
@@ -55,6 +57,9 @@ class BatchPipeline:
         num_groups: Number of groups of histories of similar length in a batch; see
             `batches.make_batch`. With 1, all shapes are static, and a batch may have
             rows that are no targets.
+        unknown_share: Share of ids in training that are taken for unknown ones; see
+            `unknown.forget_ids`.
+        train_on: "train", or "all": the targets of all splits are trained on.
         seed: Seed of all random draws, together with the number of the epoch.
         num_replicas: Number of replicas that share a step. Each takes one element of
             the dataset; together these have the rows of a step.
@@ -74,6 +79,8 @@ class BatchPipeline:
     num_negatives: int = 4
     num_sampled: int = 1024
     num_groups: int = 4
+    unknown_share: float = 0.0
+    train_on: str = "train"
     seed: int = 0
     num_replicas: int = 1
     worker: int = 0
@@ -82,11 +89,18 @@ class BatchPipeline:
     def __post_init__(self) -> None:
         if not self.tasks or not set(self.tasks) <= set(TASKS):
             raise ValueError(f"tasks must be some of {list(TASKS)}, got {self.tasks}")
+        if self.train_on not in ("train", ALL):
+            raise ValueError(f"train_on must be train or all, got {self.train_on!r}")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             lowest = 0 if field.name in ("seed", "worker") else 1
             if isinstance(value, int) and value < lowest:
                 raise ValueError(f"{field.name} must be {lowest} or more, got {value}")
+        if not 0 <= self.unknown_share < 1:
+            raise ValueError(
+                "unknown_share must be at least 0 and below 1, got "
+                f"{self.unknown_share}"
+            )
         if self.num_replicas % self.num_workers:
             raise ValueError(
                 f"num_replicas={self.num_replicas} is no multiple of "
@@ -122,11 +136,17 @@ class BatchPipeline:
 
     @property
     def tables(self) -> dict[str, dict[str, np.ndarray]]:
-        """The features of all users and items, as a model's constructor takes them."""
+        """What a model's constructor takes: the features of all users and items.
+
+        And the "popularity" of items, `{task: training targets of each item}`.
+        """
         width = self._limit("max_query_words")
-        return self._cached(
-            ("tables", width), lambda: self.dataset.feature_tables(width)
-        )
+
+        def make():
+            popularity = {"popularity": self.dataset.popularity()}
+            return self.dataset.feature_tables(width) | popularity
+
+        return self._cached(("tables", width), make)
 
     def steps_per_epoch(self, split: str = "train") -> int:
         """Steps in which every target of a split appears once."""
@@ -241,9 +261,17 @@ class BatchPipeline:
         ]
 
     def _steps(self, split: str, targets: list) -> int:
-        most = max(own[task][split] for own in targets for task in self.tasks)
+        most = max(
+            self._number(own[task], split) for own in targets for task in self.tasks
+        )
         size = self.batch_size if split == "train" else self.evaluation_batch_size
         return -(-most * self.num_workers // size)
+
+    def _number(self, targets: dict[str, int], split: str) -> int:
+        """Number of a task's targets in a split, for training in all that it takes."""
+        if split == "train" and self.train_on == ALL:
+            return sum(targets.values())
+        return targets[split]
 
     def require_targets(self, split: str) -> None:
         """Raises DatasetError where the tasks have no targets of a split."""
@@ -289,8 +317,9 @@ class BatchPipeline:
         elements = self._steps(split, targets) * self.replicas_of_worker
         streams = {}
         for task in self.tasks:
-            numbers = [own[task][split] for own in targets]
-            rows = reader.read(task, split, seed)
+            numbers = [self._number(own[task], split) for own in targets]
+            taken = self.train_on if split == "train" else split
+            rows = reader.read(task, taken, seed)
             streams[task] = self._split_evenly(rows, numbers, elements)
         # Fails if the records and the info have different numbers of targets.
         return tf.data.Dataset.zip(streams).apply(
@@ -318,6 +347,7 @@ class BatchPipeline:
         self, step: tf.Tensor, rows: dict[str, dict], seed: tf.Tensor
     ) -> dict[str, dict]:
         batch = self._finish(rows)
+        own_seed = fold_in(fold_in(seed, len(TASKS) + 1), step)
         # Another seed than those of the tasks' targets, and the same in all replicas
         # of a step.
         step = step // self.replicas_of_worker
@@ -325,6 +355,8 @@ class BatchPipeline:
         for task in self.tasks:
             draws = self._draw(rows[task], fold_in(seed, TASKS[task]))
             batch[task] |= {n: x for n, x in draws.items() if n in self._needs}
+        if self.unknown_share:
+            batch = forget_ids(batch, self.unknown_share, own_seed)
         return batch
 
     @property

@@ -13,6 +13,7 @@ from sar_tf.data.records import read_blocks
 from sar_tf.data.schema import SPLITS, TASKS, parse_records
 from sar_tf.data.windows import cut_windows, index_sequences
 
+ALL = "all"  # All splits together.
 _CUT_TOGETHER = 1024  # Targets whose windows are cut by one call.
 _FIELDS = (
     "user",
@@ -62,7 +63,7 @@ class TargetReader:
 
         Args:
             task: "rec" or "search".
-            split: "train", "validation" or "test".
+            split: "train", "validation", "test" or `ALL`.
             seed: [2] seed of all random draws, or None.
 
         Returns:
@@ -106,7 +107,8 @@ class TargetReader:
         flat = {name: tf.cast(column, tf.int32) for name, column in flat.items()}
 
         wanted = tf.equal(flat["target_task"], TASKS[task])
-        wanted &= tf.equal(flat["target_split"], SPLITS[split])
+        if split != ALL:
+            wanted &= tf.equal(flat["target_split"], SPLITS[split])
         if self.users is not None:
             wanted &= tf.gather(_is_one_of(flat["user"], self.users), _owners(flat))
         target = tf.cast(tf.where(wanted)[:, 0], tf.int32)

@@ -1,6 +1,7 @@
 """What every model shares: a model's author writes the model and nothing else."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from keras import ops
@@ -8,11 +9,13 @@ from keras import ops
 from sar_tf.models import groups
 from sar_tf.models.ids import known_ids
 from sar_tf.models.reduction import mean_of_terms
+from sar_tf.models.retrieval import Retrieval
 from sar_tf.models.trained import MAIN_LOSS, TrainedModel
+from sar_tf.settings import Size, Weight
 from sar_tf.spec import INPUTS, DataSpec, inputs_of, reads_history
 
 
-class Model(TrainedModel):
+class Model(Retrieval, TrainedModel):
     """Base of all models: candidates scored for one or more tasks.
 
     A subclass names the inputs that it `needs` (see `sar_tf.spec.INPUTS`), makes its
@@ -33,6 +36,9 @@ class Model(TrainedModel):
         tables: The features of users and items, as `data.tables` has them:
             `{"user": {feature: (num_users + 1,)}, "item": …}`.
         tasks: Tasks that the model is trained for; all that it can do by default.
+        retrieval_weight: Weight of the loss of a retrieval head, which finds candidates
+            in the whole catalogue for the served model; 0 has none, as the papers.
+        retrieval_dim: Width of the retrieval head's vectors.
 
     Call arguments:
         batch: As `sar_tf.spec` describes it. Ids that are negative or above the
@@ -52,6 +58,7 @@ class Model(TrainedModel):
     tasks: tuple[str, ...] = ("rec", "search")
     needs: tuple[str, ...] = ()
     registered_name: str | None = None
+    _item_table: Any = None
     # Whether histories may be cut to the length of the longest one of their group.
     trims_history = True
 
@@ -61,6 +68,8 @@ class Model(TrainedModel):
         tables: Mapping[str, Mapping[str, Any]] | None = None,
         *,
         tasks: tuple[str, ...] | None = None,
+        retrieval_weight: Weight = 0.0,
+        retrieval_dim: Size = 64,
         **kwargs: Any,
     ) -> None:
         # The counts of a batch stay in float32.
@@ -72,6 +81,7 @@ class Model(TrainedModel):
         self.query_encoder: Any = None
         self.loss_weights: dict[str, float] = {}
         self.task_weights = dict.fromkeys(self.tasks, 1.0)
+        self._add_retrieval_head(retrieval_weight, retrieval_dim)
         self._tables = tables
         self._evaluating = False
         self.run_group = self._run_group
@@ -144,9 +154,24 @@ class Model(TrainedModel):
 
     def encode_items(self, items: Any) -> Any:
         """Embeddings of items: `(...) -> (..., D)`."""
+        if self._item_table is not None:
+            return ops.take(self._item_table, items, axis=0)
         if getattr(self.item_encoder, "caption_length", 0):
             return self.item_encoder(items, encode_caption=self.query_encoder)
         return self.item_encoder(items)
+
+    @contextlib.contextmanager
+    def items_from(self, table: Any) -> Iterator[None]:
+        """Inside, `encode_items` looks items up in a table of all items' embeddings.
+
+        Args:
+            table: `(num_items + 1, D)`, what `encode_items` gives for all items.
+        """
+        self._item_table = table
+        try:
+            yield
+        finally:
+            self._item_table = None
 
     def encode_queries(self, words: Any, queries: Any = None) -> Any:
         """Embeddings of queries by words `(..., W)` and, if it takes them, ids."""
@@ -234,6 +259,9 @@ class Model(TrainedModel):
             found[task] = self.read(task, own, target, training)
             if not training:
                 found[task] = self.logits(task, found[task], training)
+            elif self.retrieval_head is not None:
+                vectors = self._target_vectors(task, history, history_row[task], target)
+                found[task] = {"rows": found[task], "vectors": vectors}
         return found
 
     def _select(self, batch):
@@ -249,6 +277,9 @@ class Model(TrainedModel):
         return selected
 
     def _outputs(self, task, found, inputs, rows, training):
+        vectors = None
+        if training and self.retrieval_head is not None:
+            found, vectors = found["rows"], found["vectors"]
         logits = self.logits(task, found, training) if training else found
         logits = ops.cast(logits, "float32")
         values = self.main_loss(logits)
@@ -262,6 +293,8 @@ class Model(TrainedModel):
         losses = {MAIN_LOSS: ((values, weights),)}
         for name, terms in self.losses(task, found, inputs).items():
             losses[name] = (terms,) if isinstance(terms, tuple) else tuple(terms)
+        if vectors is not None:
+            losses |= self._retrieval_loss(task, vectors, inputs, weights)
         return {"losses": losses}
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from keras import ops
 
 from sar_tf.models.base import Model
+from sar_tf.models.groups import take_rows
 
 
 class DotProductModel(Model):
@@ -13,6 +14,8 @@ class DotProductModel(Model):
     `logit = <vector, e(candidate)>`. A subclass implements `vector`, which does not
     see the candidates; the candidate's vector is the item encoder's.
     """
+
+    has_own_vectors = True
 
     def vector(
         self, task: str, encoded: Any, target: dict[str, Any], training: bool
@@ -31,3 +34,13 @@ class DotProductModel(Model):
     def logits(self, task: str, rows: dict[str, Any], training: bool) -> Any:
         vector = ops.expand_dims(rows["vector"], -1)
         return ops.squeeze(ops.matmul(rows["candidates"], vector), axis=-1)
+
+    def item_vectors(self, items: Any) -> Any:
+        return self.encode_items(items)
+
+    def _target_vectors(self, task, history, history_row, target):
+        encoded = {}
+        if history is not None:
+            encoded = self.encode_history(history, training=False)
+            encoded = take_rows(encoded, history_row)
+        return self.vector(task, encoded, target, training=False)

@@ -1,15 +1,34 @@
-"""Writes a model as a SavedModel that ranks candidates from dense ids."""
+"""Writes a model as a SavedModel that ranks candidates."""
 
+import contextlib
 import dataclasses
 import json
 import os
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
 
-import keras
 import tensorflow as tf
 
 from sar_tf.data.pipeline import BatchPipeline
 from sar_tf.files import whole_folder
 from sar_tf.models import Model
+from sar_tf.serving.raw_inputs import (
+    CANDIDATES,
+    EXCLUDED,
+    NUMBER,
+    RawReader,
+    raw_inputs,
+    vocabulary_names,
+)
+from sar_tf.serving.retrieve import (
+    Catalogue,
+    can_retrieve,
+    of_all_items,
+    scores_are_products,
+)
+from sar_tf.serving.vocabularies import Vocabularies
+from sar_tf.serving.warmup import WARMUP_FILE, write_warmup
 from sar_tf.spec import axis_sizes, inputs_of
 
 # Inputs that a request does not have.
@@ -19,43 +38,97 @@ DATASET_FILE = "assets.extra/dataset.json"
 
 
 def export(
-    model: Model, path: str | os.PathLike, data: BatchPipeline | None = None
+    model: Model,
+    path: str | os.PathLike,
+    data: BatchPipeline | None = None,
+    num_ranked: int = 500,
 ) -> None:
-    """Writes a SavedModel with one signature for each task: rank_rec, rank_search.
+    """Writes a SavedModel; `sar_tf/serving/README.md` describes its signatures.
 
-    A signature takes the inputs of `input_signature` by name and returns "scores"
-    `(B, C)`, the click probability of each candidate. The SavedModel loads with
-    TensorFlow alone. It appears when it is complete, and replaces an older one. Its
-    `assets.extra/dataset.json` names the dataset whose dense ids it takes, which
-    `load_saved_model` checks.
+    For each task `rank_<task>` takes raw ids and texts (`raw_signature`) and
+    `rank_<task>_dense` the inputs of the model (`dense_signature`), by name. Both
+    return "scores" `(B, C)`, the click probability of each candidate. For models of dot
+    products or with a retrieval head `retrieve_<task>` returns the best "items" of the
+    catalogue and their "scores" `(B, k)` for raw ids (`retrieval_signature`).
 
-    An id that is negative or above the highest one is read as 0, padding or unknown,
-    on every device.
+    The SavedModel loads with TensorFlow alone. It appears when it is complete, and
+    replaces an older one. Its `assets.extra/dataset.json` names the dataset whose ids
+    it takes, which `load_saved_model` checks.
+
+    A dense id that is negative or above the highest one is read as 0, padding or
+    unknown, on every device.
 
     Args:
         model: The model.
         path: The folder. TensorFlow Serving needs a version number as its name.
-        data: The data whose dense ids the callers will send, to be checked; with it
-            the SavedModel has the checksums of the vocabularies and tables, too.
+        data: The data that the model was trained with. Without it there are no
+            vocabularies, and thus no signatures of raw ids.
+        num_ranked: Items that a retrieval head finds, for the model to rank.
 
     Raises:
         ValueError: The data has other sizes or ids than the model is made for.
     """
     if data is not None:
         _require_same_data(model, data)
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    for task in model.tasks:
-        archive.add_endpoint(
-            f"rank_{task}",
-            _ranker(model, task),
-            input_signature=[input_signature(task, model)],
+    with (
+        _servable(model, data, num_ranked) as (servable, signatures),
+        whole_folder(path, replace=True) as beside,
+    ):
+        tf.saved_model.save(servable, os.fspath(beside), signatures)
+        (beside / WARMUP_FILE).parent.mkdir()
+        write_warmup(
+            beside / WARMUP_FILE,
+            {n: f.structured_input_signature[0][0] for n, f in signatures.items()},
         )
-    with whole_folder(path, replace=True) as beside:
-        archive.write_out(beside, verbose=False)
         dataset_file = beside / DATASET_FILE
-        dataset_file.parent.mkdir()
         dataset_file.write_text(_describe_dataset(model, data), encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _servable(
+    model: Model, data: BatchPipeline | None, num_ranked: int
+) -> Iterator[tuple[tf.Module, dict[str, Any]]]:
+    """What is saved: an object with all variables and tables, and the signatures."""
+    servable = tf.Module()
+    servable.variables_of_model = [variable.value for variable in model.variables]
+    with _looked_up_items(model, servable), tempfile.TemporaryDirectory() as folder:
+        rankers = {
+            task: _traced(_dense_ranker(model, task), dense_signature(task, model))
+            for task in model.tasks
+        }
+        signatures = {f"rank_{task}_dense": ranker for task, ranker in rankers.items()}
+        if data is not None:
+            names = vocabulary_names(model.needs)
+            servable.vocabularies = Vocabularies(
+                data.dataset, model.spec, names, folder
+            )
+            reader = RawReader(model.spec, model.needs, servable.vocabularies)
+            for task, ranker in rankers.items():
+                signatures[f"rank_{task}"] = _traced(
+                    _raw_ranker(ranker, task, reader), raw_signature(task, model)
+                )
+            if can_retrieve(model):
+                servable.catalogue = Catalogue(model)
+                for task, ranker in rankers.items():
+                    signatures[f"retrieve_{task}"] = _traced(
+                        _retriever(model, task, reader, servable, ranker, num_ranked),
+                        retrieval_signature(task, model),
+                    )
+        yield servable, signatures
+
+
+def _looked_up_items(model, servable):
+    """Inside, a request costs a look-up an item, and no item encoder."""
+    if model.item_encoder is None:
+        return contextlib.nullcontext()
+    table = of_all_items(model, model.encode_items)
+    servable.item_table = tf.Variable(table, trainable=False)
+    return model.items_from(servable.item_table)
+
+
+def _traced(function: Callable[[dict], dict], inputs: dict[str, tf.TensorSpec]) -> Any:
+    """The concrete function of named inputs."""
+    return tf.function(function).get_concrete_function(inputs)
 
 
 def _require_same_data(model, data):
@@ -80,8 +153,8 @@ def _describe_dataset(model, data):
     return json.dumps(known, indent=2) + "\n"
 
 
-def input_signature(task: str, model: Model) -> dict[str, tf.TensorSpec]:
-    """Names, shapes and types of a signature's inputs.
+def dense_signature(task: str, model: Model) -> dict[str, tf.TensorSpec]:
+    """The inputs of `rank_<task>_dense`.
 
     `sar_tf.spec.INPUTS` explains them. Row i of a history belongs to target i. A
     history has as many slots as in training, oldest first; empty slots are 0 and
@@ -105,7 +178,34 @@ def input_signature(task: str, model: Model) -> dict[str, tf.TensorSpec]:
     }
 
 
-def _ranker(model, task):
+def raw_signature(task: str, model: Model) -> dict[str, tf.TensorSpec]:
+    """The inputs of `rank_<task>`, which `raw_inputs.RAW_INPUTS` explains.
+
+    Args:
+        task: "rec" or "search".
+        model: The model.
+    """
+    return _specs(*raw_inputs(task, model.needs), CANDIDATES)
+
+
+def retrieval_signature(task: str, model: Model) -> dict[str, tf.TensorSpec]:
+    """The inputs of `retrieve_<task>`, which `raw_inputs.RAW_INPUTS` explains.
+
+    Args:
+        task: "rec" or "search".
+        model: The model.
+    """
+    return _specs(*raw_inputs(task, model.needs), EXCLUDED, NUMBER)
+
+
+def _specs(*entries):
+    return {
+        entry.name: tf.TensorSpec([None] * len(entry.axes), entry.dtype, entry.name)
+        for entry in entries
+    }
+
+
+def _dense_ranker(model, task):
     of_history = [entry.name for entry in inputs_of(("history",), model.needs)]
 
     def rank(features):
@@ -115,3 +215,40 @@ def _ranker(model, task):
         return {"scores": model.score(task, {"history": history, task: inputs})}
 
     return rank
+
+
+def _raw_ranker(ranker, task, reader):
+    def rank(request):
+        return ranker(_inputs_of(reader.batch(task, request), task))
+
+    return rank
+
+
+def _inputs_of(batch, task):
+    """A batch as a dense signature takes it."""
+    inputs = {**batch[task], **batch.get("history", {})}
+    return {n: x for n, x in inputs.items() if n not in _NOT_ASKED_FOR}
+
+
+def _retriever(model, task, reader, servable, ranker, num_ranked):
+    def retrieve(request):
+        request = dict(request)
+        k = request.pop("k")
+        batch = reader.batch(task, request)
+        excluded = batch[task].pop("excluded_items")
+        vectors = tf.cast(model.target_vectors(task, batch), tf.float32)
+        best = servable.catalogue.best
+        if scores_are_products(model):
+            items, scores = best(vectors, k, excluded)
+        else:
+            items, _ = best(vectors, tf.maximum(k, num_ranked), excluded)
+            batch[task]["candidates"] = items
+            scores = ranker(_inputs_of(batch, task))["scores"]
+            # Places without an item come last.
+            scores = tf.where(items > 0, scores, -1.0)
+            scores, place = tf.math.top_k(scores, tf.minimum(k, tf.shape(items)[1]))
+            items = tf.gather(items, place, batch_dims=1)
+            scores = tf.maximum(scores, 0.0)
+        return {"items": servable.vocabularies.raw_items(items), "scores": scores}
+
+    return retrieve

@@ -117,7 +117,7 @@ def _fit_on(
     model.train_function.begin(steps - step)
     model.test_function.begin(evaluation_steps)
     model.fit(
-        _train_batches(model, pipeline, epoch, step),
+        train_batches(model, pipeline, epoch, step),
         steps_per_epoch=steps - step,
         validation_data=evaluation_batches(
             model.distribute_strategy, pipeline, "validation"
@@ -141,7 +141,8 @@ def _fit_on(
     return checkpoints.state
 
 
-def _train_batches(model, pipeline, epoch, step):
+def train_batches(model, pipeline, epoch, step):
+    """Endless training batches from a step on, for each replica its share."""
     return distribute(
         model.distribute_strategy,
         lambda worker: dataclasses.replace(pipeline, worker=worker).train_from(

@@ -28,7 +28,7 @@ class Progress(keras.callbacks.Callback):
     a run is resumed inside an epoch; this callback serves all calls.
 
     Args:
-        tasks: The model's tasks.
+        tasks: The model's tasks; none where training has no validation.
         epochs: Epochs that the run has at most.
         verbose: "epochs"; "all" prints every number of an epoch; "none" prints nothing.
         best: The best mean NDCG@5 before, of a run that is resumed; None without one.
@@ -99,8 +99,9 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         self._close_bar()
         self.start_step = 0
-        is_best = logs[MONITOR] > self.best
-        self.best = max(self.best, logs[MONITOR])
+        value = logs.get(MONITOR, -math.inf)  # None without validation.
+        is_best = value > self.best
+        self.best = max(self.best, value)
         if self.verbose == "none":
             return
         values = [f"{logs[name]:.4f}" for name in self._columns]

@@ -13,7 +13,7 @@ from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.pipeline import BatchPipeline
 from sar_tf.metrics.ranks import metrics_by_task
 from sar_tf.models import Model
-from sar_tf.training import checkpoint, loop, transfer
+from sar_tf.training import checkpoint, final, loop, transfer
 from sar_tf.training.baselines import load_baselines
 from sar_tf.training.build import build_model, fit_pipeline
 from sar_tf.training.compile import compile_model
@@ -36,6 +36,7 @@ _CHANGEABLE = {
     "steps_per_execution",
     "strategy",
     "tpu",
+    "train_on",
 }
 
 
@@ -90,7 +91,7 @@ def run(
         if verbose != "none" and is_chief:
             print(_summary(config, model, pipeline), flush=True)
         if config.init_from and not resume:
-            taken = _start_from(model, config.init_from)
+            taken = _start_from(model, pipeline, config.init_from)
             if verbose != "none" and is_chief:
                 print(f"weights of {config.init_from}:\n{taken}", flush=True)
         if is_chief:
@@ -110,7 +111,10 @@ def run(
             verbose=verbose,
             more_callbacks=callbacks,
         )
-        return _evaluate_best(model, pipeline, folder)
+        metrics = _evaluate_best(model, pipeline, folder)
+    if config.train_on == "all":
+        _train_on_all(config, folder, metrics["epoch"], resume, verbose)
+    return metrics
 
 
 @contextlib.contextmanager
@@ -149,11 +153,15 @@ def evaluate_run(run_dir: str | Path, **changes: Any) -> dict[str, Any]:
         return _evaluate_best(model, pipeline, folder, other)
 
 
-def load_run(run_dir: str | Path, **changes: Any) -> tuple[Model, BatchPipeline]:
+def load_run(
+    run_dir: str | Path, served: bool = False, **changes: Any
+) -> tuple[Model, BatchPipeline]:
     """Opens a run: the best epoch's model and its data, on one device.
 
     Args:
         run_dir: The run's folder.
+        served: Whether to open the model that is served: with train_on=all the one
+            that was trained on the targets of all splits.
         changes: Settings of `RunConfig` that differ from the run's, as in
             `evaluate_run`.
 
@@ -172,8 +180,11 @@ def load_run(run_dir: str | Path, **changes: Any) -> tuple[Model, BatchPipeline]
     """
     folder = RunDirectory(run_dir)
     config = _config_to_open(folder, {"strategy": "one_device", **changes})
+    is_of_all = served and config.train_on == "all"
     with _prepared(config) as (model, pipeline):
-        checkpoint.load(folder.best, model)
+        checkpoint.load(
+            _folder_of_all(folder).best if is_of_all else folder.best, model
+        )
     return model, pipeline
 
 
@@ -199,6 +210,7 @@ def make_pipeline(
         max_clicked_items=config.max_clicked_items,
         num_negatives=config.num_negatives,
         num_sampled=config.num_sampled,
+        unknown_share=config.unknown_share,
         num_groups=config.history_groups,
         seed=config.seed,
         num_replicas=strategy.num_replicas_in_sync if strategy else 1,
@@ -206,8 +218,43 @@ def make_pipeline(
     )
 
 
+def _train_on_all(config, folder, epochs, resume, verbose):
+    """Trains anew, on the targets of all splits, as long as validation chose."""
+    rates = None
+    if config.schedule == "plateau":
+        rates = final.read_learning_rates(folder.history, epochs)
+    own = _folder_of_all(folder)
+    with (
+        _prepared(config, train_on="all") as (model, pipeline),
+        full_disk_named(folder.path),
+        _locked(folder, model) as is_chief,
+    ):
+        if config.init_from:
+            _start_from(model, pipeline, config.init_from)
+        if is_chief:
+            own.checkpoints.mkdir(parents=True, exist_ok=True)
+        if verbose != "none" and is_chief:
+            print(f"\nThe targets of all splits, {epochs} epochs:", flush=True)
+        final.fit_all(
+            model,
+            pipeline,
+            own,
+            epochs=epochs,
+            rates=rates,
+            checkpoint_minutes=config.checkpoint_minutes,
+            resume=resume,
+            verbose=verbose,
+        )
+
+
+def _folder_of_all(folder: RunDirectory) -> RunDirectory:
+    return RunDirectory(folder.all)
+
+
 @contextlib.contextmanager
-def _prepared(config: RunConfig) -> Iterator[tuple[Model, BatchPipeline]]:
+def _prepared(
+    config: RunConfig, train_on: str = "train"
+) -> Iterator[tuple[Model, BatchPipeline]]:
     """A model with its data, on its devices, in the precision of the config."""
     strategy = make_strategy(config.strategy, config.tpu)
     policy = keras.mixed_precision.dtype_policy()
@@ -216,6 +263,7 @@ def _prepared(config: RunConfig) -> Iterator[tuple[Model, BatchPipeline]]:
         dataset = SequenceDataset.open(config.dataset_dir)
         keras.utils.set_random_seed(config.seed)
         pipeline = make_pipeline(config, dataset, strategy)
+        pipeline = dataclasses.replace(pipeline, train_on=train_on)
         with strategy.scope():
             model = build_model(config.model, pipeline, config.hyperparameters)
             pipeline = fit_pipeline(pipeline, model)
@@ -233,11 +281,11 @@ def _prepared(config: RunConfig) -> Iterator[tuple[Model, BatchPipeline]]:
         keras.mixed_precision.set_dtype_policy(policy)
 
 
-def _start_from(model, run_dir):
-    """Takes the best weights of another run that fit; tells which."""
-    other, _ = load_run(run_dir)
+def _start_from(model, pipeline, run_dir):
+    """Takes the weights of another run that fit; tells which."""
+    other, others = load_run(run_dir, served=True)
     try:
-        return transfer.take_weights(model, other)
+        return transfer.take_weights(model, other, pipeline.dataset, others.dataset)
     except ValueError as error:
         raise ConfigError(f"init_from={run_dir}: {error}") from error
 

@@ -38,7 +38,9 @@ class RunDirectory:
                                 the last: previous.weights.h5
         broken_batch.npz        where there is one: the batch that ended the run
         events/                 for TensorBoard
-        saved_model/1/          the best epoch's model, to be served
+        all/                    where train_on=all: checkpoints/ and history.csv of
+                                the training on the targets of all splits
+        saved_model/1/          the best epoch's model, or that of all/, to be served
         .lock                   locked by the process that trains
 
     Args:
@@ -55,6 +57,7 @@ class RunDirectory:
         self.last = self.checkpoints / "last.weights.h5"
         self.previous = self.checkpoints / "previous.weights.h5"
         self.events = self.path / "events"
+        self.all = self.path / "all"
         self._lock = self.path / ".lock"
         self.saved_model = self.path / "saved_model" / "1"
 

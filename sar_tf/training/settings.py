@@ -7,7 +7,7 @@ the texts in the docstrings.
 import dataclasses
 from typing import Annotated, Literal
 
-from sar_tf.settings import Few, Range, Size
+from sar_tf.settings import Few, Range, Rate, Size
 
 _BatchSize = Annotated[int, Range(1, 1 << 20)]
 _Count = Annotated[int, Range(1, 10**6)]
@@ -22,13 +22,18 @@ class RunSettings:
         model: Model to train: a registered name, or package.module:Class.
         dataset_dir: Folder of the dataset, which a job of pipelines/ made.
         init_from: Run folder whose best weights training starts from, where
-            their place in the model and their shape are the same.
+            their place in the model and their shape are the same. Rows of known users,
+            items, … of another dataset are taken by raw id.
+        train_on: Targets that the exported model is trained on. train: those of the
+            train split; all: those of all splits, in a second training of as many
+            epochs as validation chose.
         seed: Seed of every random draw.
     """
 
     model: str = "unisar"
     dataset_dir: str | None = None
     init_from: str | None = None
+    train_on: Literal["train", "all"] = "train"
     seed: Annotated[int, Range(0, (1 << 32) - 1)] = 1
 
 
@@ -50,6 +55,9 @@ class DataSettings:
         num_negatives: Number of negatives drawn for each positive in training.
         num_sampled: Number of items, and of queries, drawn in each step for the
             query-item loss.
+        unknown_share: Share of users, candidates, queries, words and sources in
+            training that are taken for unknown ones, so that the model learns to serve
+            them; 0 is the papers' models.
         history_groups: Number of groups of like length that a batch's histories
             are encoded in; several are fastest on CPUs, 1 gives static shapes.
     """
@@ -62,6 +70,7 @@ class DataSettings:
     max_clicked_items: Size | None = None
     num_negatives: Annotated[int, Range(1, 1 << 10)] = 4
     num_sampled: Annotated[int, Range(1, 1 << 16)] = 1024
+    unknown_share: Rate = 0.0
     history_groups: Few = 4
 
 

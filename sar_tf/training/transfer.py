@@ -6,6 +6,9 @@ from typing import Any
 
 import keras
 
+from sar_tf.data.dataset import SequenceDataset
+from sar_tf.training.rows import RowMap, map_rows, vocabulary_of
+
 
 @dataclasses.dataclass(frozen=True)
 class Transfer:
@@ -17,28 +20,45 @@ class Transfer:
         taken: Weights that were taken over.
         new: Weights of the model that the other one does not have.
         left: Weights of the other model that were not taken over.
+        rows: Of models of two datasets: the rows of tables that were taken over, by
+            vocabulary.
     """
 
     taken: tuple[str, ...]
     new: tuple[str, ...]
     left: tuple[str, ...]
+    rows: Mapping[str, RowMap] = dataclasses.field(default_factory=dict)
 
     def __str__(self) -> str:
-        return "\n".join(
+        lines = [
             f"{name} {len(places)}{_by_part(places)}"
-            for name, places in dataclasses.asdict(self).items()
+            for name in ("taken", "new", "left")
+            for places in (getattr(self, name),)
+        ]
+        return "\n".join(
+            lines + [f"{name}: {rows}" for name, rows in self.rows.items()]
         )
 
 
-def take_weights(model: keras.Model, other: keras.Model) -> Transfer:
+def take_weights(
+    model: keras.Model,
+    other: keras.Model,
+    dataset: SequenceDataset | None = None,
+    other_dataset: SequenceDataset | None = None,
+) -> Transfer:
     """Gives a model the trainable weights of another one that fit it.
 
     A weight fits where its place in the model and its shape are the same. Weights
     that are not trained stay as they are: they hold the features of the dataset.
 
+    Rows of tables of ids are the same where the datasets have the same fingerprint. Of
+    different datasets, the rows of raw ids that both have are taken one by one. The
+    rows of the others stay as they are, new.
+
     Args:
         model: A built model.
         other: The model whose weights are taken.
+        dataset, other_dataset: The datasets of their ids; None where it is one.
 
     Returns:
         Which weights were taken over, which are new and which were left.
@@ -47,22 +67,43 @@ def take_weights(model: keras.Model, other: keras.Model) -> Transfer:
         ValueError: No weight fits.
     """
     own, others = weights_by_place(model), weights_by_place(other)
-    taken = tuple(
-        place
-        for place, variable in own.items()
-        if place in others and others[place].shape == variable.shape
+    rows: dict[str, RowMap] = {}
+    taken = []
+    is_one_dataset = (
+        dataset is None
+        or other_dataset is None
+        or dataset.fingerprint == other_dataset.fingerprint
     )
+    for place, variable in own.items():
+        if place not in others:
+            continue
+        source = others[place]
+        name = None if is_one_dataset else vocabulary_of(place, model.spec)
+        if name is not None:
+            if name not in rows:
+                rows[name] = map_rows(name, dataset, other_dataset)
+            if not rows[name].fits(variable.shape, source.shape):
+                continue
+            values = keras.ops.convert_to_numpy(variable).copy()
+            values[rows[name].own] = keras.ops.convert_to_numpy(source)[
+                rows[name].other
+            ]
+            variable.assign(values)
+        elif source.shape == variable.shape:
+            variable.assign(keras.ops.convert_to_numpy(source))
+        else:
+            continue
+        taken.append(place)
     if not taken:
         raise ValueError(
             f"no weight of a {type(other).__name__} has the place and shape of one of "
             f"this {type(model).__name__}"
         )
-    for place in taken:
-        own[place].assign(keras.ops.convert_to_numpy(others[place]))
     return Transfer(
-        taken,
+        tuple(taken),
         tuple(place for place in own if place not in taken),
         tuple(place for place in others if place not in taken),
+        rows,
     )
 
 

@@ -1,16 +1,11 @@
-import dataclasses
-
-from tools.benchmark.random_batches import BEAUTY, RandomBatches
-from tools.benchmark.serve import measure
+from tools.benchmark.serve import CASES, measure
 
 
 def test_measures_an_exported_model():
-    small = dataclasses.replace(
-        BEAUTY, num_users=20, num_items=50, max_rec_history=4, max_search_history=4
-    )
-    batches = RandomBatches(("rec",), num_groups=1, spec=small)
-    result = measure("sesrec", batches, seconds=0.01, batch_size=3)
-    latency = result["milliseconds_per_request"]["rec"]
-    assert 0 < latency["median"] <= latency["p95"]
-    assert result["requests_per_second"]["rec"] > 0
-    assert result["requests_per_call"] == 3
+    result = measure("sasrec", num_items=300, seconds=0.01, batch_sizes=(3,))
+    (latency,) = result["milliseconds_per_request"].values()
+    assert latency.keys() == CASES.keys()
+    for case in latency.values():
+        assert 0 < case["p50"] <= case["p99"]
+    assert result["requests_per_second"]["rec"]["3"] > 0
+    assert result["items"] == 300

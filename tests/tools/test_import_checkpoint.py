@@ -163,8 +163,8 @@ def assert_same_scores(model, dataset_dir, run_dir):
     batch = next(iter(pipeline.evaluate("test")))
     served = tf.saved_model.load(run_dir / "saved_model" / "1")
     flat = {**batch["history"], **batch["rec"]}
-    names = served.signatures["rank_rec"].structured_input_signature[1]
-    scores = served.signatures["rank_rec"](**{name: flat[name] for name in names})
+    names = served.signatures["rank_rec_dense"].structured_input_signature[1]
+    scores = served.signatures["rank_rec_dense"](**{name: flat[name] for name in names})
     expected = other.score("rec", batch)
     np.testing.assert_allclose(scores["scores"], expected, atol=1e-5)
 

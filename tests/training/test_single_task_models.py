@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import sar_tf
-from sar_tf.serving.export import input_signature
+from sar_tf.serving.export import dense_signature
 
 HYPERPARAMETERS = {
     "din": {"hidden_dim": 8, "prediction_units": (8,), "attention_activation": "dice"},
@@ -67,7 +67,7 @@ def test_the_exported_model_scores_the_same(runs, tmp_path):
         if name in batch.get("history", {}):
             arrays[name] = tf.gather(batch["history"][name], arrays["history_row"])
     served = tf.saved_model.load(tmp_path / "1")
-    inputs = {name: arrays[name] for name in input_signature(task, model)}
+    inputs = {name: arrays[name] for name in dense_signature(task, model)}
     scores = served.signatures[f"rank_{task}"](**inputs)["scores"]
     expected = keras.ops.convert_to_numpy(model.score(task, batch))
     np.testing.assert_allclose(scores, expected, atol=1e-6)

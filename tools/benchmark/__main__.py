@@ -10,7 +10,8 @@
     python -m tools.benchmark --case=serve
     python -m tools.benchmark --case=fit --dataset_dir=data/beauty
 
-input reads a dataset, and fit trains on one. The others take prepared random batches
+input reads a dataset, and fit trains on one. serve exports a model and sends it one
+user's request at a time. The others take prepared random batches
 of the shapes of amazon_beauty: 1,018 and 1,019 targets a task, 4 negatives, queries of
 up to 12 words. Batches hold what the model needs and nothing else.
 """
@@ -45,7 +46,7 @@ def main(argv=None):
         model = models.get(args.model)
     except ValueError as error:
         sys.exit(f"{PROGRAM}: --model: {error}")
-    measure = {"input": _measure_input, "fit": _measure_fit}
+    measure = {"input": _measure_input, "fit": _measure_fit, "serve": _measure_serve}
     result = measure.get(args.case, _measure_model)(args, model)
     print(json.dumps({"case": args.case, **result, **describe_machine()}))
 
@@ -79,12 +80,19 @@ def _measure_fit(args, model):
     )
 
 
+def _measure_serve(args, model):
+    from sar_tf.startup import use_threads
+    from tools.benchmark import serve
+
+    use_threads(args.threads)
+    return serve.measure(args.model, num_items=args.items, seconds=args.seconds)
+
+
 def _measure_model(args, model):
     from tools.benchmark import model as steps
     from tools.benchmark.random_batches import BEAUTY, RandomBatches
 
-    # What a signature takes, and static shapes, which XLA wants, need one group.
-    is_static = args.case == "serve" or args.backend == "jax"
+    is_static = args.backend == "jax"  # XLA wants static shapes: one group.
     spec = dataclasses.replace(BEAUTY, num_items=args.items)
     batches = RandomBatches(
         model.tasks,
@@ -92,10 +100,6 @@ def _measure_model(args, model):
         spec=spec,
         needs=_needs(model),
     )
-    if args.case == "serve":
-        from tools.benchmark import serve
-
-        return serve.measure(args.model, batches, seconds=args.seconds)
     if args.case == "evaluate":
         return steps.measure_evaluation(
             args.model, batches, sizes=steps.EVALUATION_SIZES, seconds=args.seconds
@@ -148,7 +152,13 @@ def make_parser():
         type=_positive,
         default=6,
         help="for train, evaluate and fit: groups of like history length in a batch "
-        "(6); on JAX and in serve 1, at full width",
+        "(6); on JAX 1, at full width",
+    )
+    add(
+        "--threads",
+        type=int,
+        default=1,
+        help="for serve: threads of an operation (1); 0: TensorFlow's own number",
     )
     add("--steps", type=_positive, default=40, help="for fit: steps to time (40)")
     add("--batch_size", type=_positive, default=1024, help="for fit (1024)")

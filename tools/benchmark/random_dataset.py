@@ -56,6 +56,7 @@ def write_random_dataset(
         command="",
         seed=seed,
         split_rule="leave one out",
+        tokenizer="words",
     )
 
 

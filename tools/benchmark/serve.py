@@ -1,85 +1,150 @@
-"""How fast an exported model ranks the candidates of users' requests."""
+"""How fast an exported model answers users' requests."""
 
 import tempfile
 import time
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from sar_tf.serving.export import export, input_signature
-from tools.benchmark.model import make_model, peak_memory
+import sar_tf
+from sar_tf import models
+from sar_tf.serving.export import dense_signature, export, raw_signature
+from sar_tf.spec import ALL_NEEDS, INPUTS
+from tools.benchmark.model import peak_memory
+from tools.benchmark.random_batches import RandomBatches
+from tools.benchmark.random_dataset import write_random_dataset
 
-_WARM_UP_CALLS = 3
-_FEWEST_CALLS = 20
+_WARM_UP_CALLS = 10
+_FEWEST_CALLS = 30
+# Name of a case -> whether it takes raw ids, and the candidates of a request.
+CASES = {"dense_100": (False, 100), "dense_1000": (False, 1000), "raw_100": (True, 100)}
 
 
-def measure(name, batches, *, seconds, batch_size=256):
-    """Calls a SavedModel's signatures with 100 candidates a request.
+def measure(name, *, num_items, seconds, batch_sizes=(32, 256)):
+    """Calls a SavedModel's signatures with one request at a time, and with many.
 
     Args:
         name: A model's name, with its default hyperparameters.
-        batches: Its `RandomBatches`, of one group: what signatures take.
+        num_items: Items of the catalogue.
         seconds: How long to go on after the warm-ups.
-        batch_size: Requests in a call, for the throughput.
+        batch_sizes: Requests in a call, for the throughput.
 
     Returns:
-        For each task "median" and "p95" of the milliseconds that one request takes, and
-        the requests a second that are answered `batch_size` in a call.
+        For each task and case the "p50" and "p99" of the milliseconds that a request
+        takes, the median of its milliseconds of all processors, and the requests a
+        second that are answered in calls of many.
     """
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "1"
-        model = make_model(name, batches)
-        export(model, path)
-        signatures = tf.saved_model.load(path).signatures
-        each = seconds / (2 * len(model.tasks))
+        data = _random_data(Path(folder) / "data", num_items)
+        keras.utils.set_random_seed(1)
+        model = models.get(name)(data.spec, data.tables)
+        export(model, Path(folder) / "1", data)
+        # The signatures' variables live as long as what was loaded.
+        served = tf.saved_model.load(Path(folder) / "1")
+        batches = RandomBatches(
+            model.tasks, num_groups=1, spec=data.spec, needs=ALL_NEEDS
+        )
+        each = seconds / len(model.tasks) / (len(CASES) + len(batch_sizes))
         latency, throughput = {}, {}
         for task in model.tasks:
-            rank = signatures[f"rank_{task}"]
-            requests = _requests(model, task, batches.evaluate([1] * 16))
-            times = _time_calls(rank, requests, each)
-            latency[task] = {
-                "median": round(1000 * float(np.median(times)), 2),
-                "p95": round(1000 * float(np.quantile(times, 0.95)), 2),
-            }
-            requests = _requests(model, task, batches.evaluate([batch_size]))
-            times = _time_calls(rank, requests, each)
-            throughput[task] = round(batch_size / float(np.median(times)), 1)
+            latency[task], throughput[task] = {}, {}
+            for case, (is_raw, num_candidates) in CASES.items():
+                requests = [
+                    (_raw_request if is_raw else _dense_request)(model, task, batch)
+                    for batch in batches.evaluate([1] * 16, num_candidates)
+                ]
+                signature = f"rank_{task}" if is_raw else f"rank_{task}_dense"
+                times, processor_times = _time_calls(
+                    served.signatures[signature], requests, each
+                )
+                latency[task][case] = {
+                    "p50": round(1000 * float(np.median(times)), 2),
+                    "p99": round(1000 * float(np.quantile(times, 0.99)), 2),
+                    # Other programs on the machine hardly change this.
+                    "processor": round(1000 * float(np.median(processor_times)), 2),
+                }
+            for size in batch_sizes:
+                (batch,) = batches.evaluate([size])
+                requests = [_dense_request(model, task, batch)]
+                rank = served.signatures[f"rank_{task}_dense"]
+                times, _ = _time_calls(rank, requests, each)
+                seconds_per_call = float(np.median(times))
+                throughput[task][str(size)] = round(size / seconds_per_call, 1)
     return {
         "model": name,
         "backend": "tensorflow",
+        "threads": tf.config.threading.get_intra_op_parallelism_threads(),
         "milliseconds_per_request": latency,
         "requests_per_second": throughput,
-        "requests_per_call": batch_size,
         "peak_memory_mib": peak_memory(),
-        "items": batches.spec.num_items,
+        "items": num_items,
     }
 
 
+def _random_data(folder, num_items):
+    folder.mkdir()
+    write_random_dataset(
+        folder, num_users=64, max_behaviors=20, num_items=num_items, num_queries=3000
+    )
+    return sar_tf.open_dataset(folder, max_clicked_items=1)
+
+
 def _time_calls(rank, requests, seconds):
-    """Seconds of each call, after the first ones, from inputs to scores in NumPy."""
-    times = []
+    """Seconds of each call, from inputs to scores in NumPy, and processor seconds."""
+    times, processor_times = [], []
     while len(times) < _WARM_UP_CALLS + _FEWEST_CALLS or (
         sum(times[_WARM_UP_CALLS:]) < seconds
     ):
         features = requests[len(times) % len(requests)]
-        began = time.perf_counter()
+        began, processor_began = time.perf_counter(), time.process_time()
         rank(**{n: tf.constant(a) for n, a in features.items()})["scores"].numpy()
         times.append(time.perf_counter() - began)
-    return times[_WARM_UP_CALLS:]
+        processor_times.append(time.process_time() - processor_began)
+    return times[_WARM_UP_CALLS:], processor_times[_WARM_UP_CALLS:]
 
 
-def _requests(model, task, batches):
-    """The targets of batches as a signature takes them, each with its history."""
-    names = input_signature(task, model)
-    requests = []
-    for batch in batches:
-        rows = batch[task]["history_row"]
-        flat = {
-            name: array[rows]
-            for name, array in batch.get("history", {}).items()
-            if name in names
-        }
-        flat |= batch[task]
-        requests.append({name: flat[name] for name in names})
-    return requests
+def _dense_request(model, task, batch):
+    """The targets of a batch as a dense signature takes them, each with its history."""
+    rows = batch[task]["history_row"]
+    arrays = {
+        name: array[rows]
+        for name, array in batch["history"].items()
+        if INPUTS[name].part == "history"
+    }
+    arrays |= batch[task]
+    return {name: arrays[name] for name in dense_signature(task, model)}
+
+
+def _raw_request(model, task, batch):
+    """The one target of a batch as raw ids: those of the random dataset's files."""
+    history = {name: x[0] for name, x in batch["history"].items()}
+    target = {name: x[0] for name, x in batch[task].items()}
+    recs = np.count_nonzero(history["rec_items"])
+    searches = np.count_nonzero(history["search_mask"])
+    empty = [""] * recs
+    arrays = {
+        "history_types": ["rec"] * recs + ["search"] * searches,
+        "history_times": [
+            *history["rec_positions"][:recs].tolist(),
+            *history["search_positions"][:searches].tolist(),
+        ],
+        "history_items": [*_raw(history["rec_items"][:recs]), *[""] * searches],
+        "history_queries": empty
+        + [" ".join(_raw(words)) for words in history["search_words"][:searches]],
+        "history_sources": [""] * (recs + searches),
+        "history_clicked_items": [[""]] * recs
+        + [_raw(items) for items in history["clicked_items"][:searches]],
+        "user": _raw([target["user"]])[0],
+        "query": " ".join(_raw(target["query_words"]))
+        if "query_words" in target
+        else "",
+        "candidates": _raw(target["candidates"]),
+    }
+    return {name: np.array([arrays[name]]) for name in raw_signature(task, model)}
+
+
+def _raw(ids):
+    """Raw ids of dense ids; 0 has none."""
+    return [str(dense - 1) for dense in ids if dense]

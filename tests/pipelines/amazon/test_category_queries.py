@@ -13,7 +13,7 @@ from pipelines.amazon.category_queries import category_queries, category_query
         (["Toys & Games", "Games for the Men's Room"], "toys games men's room"),
         (["Arts, Crafts &amp; Sewing", "Thread"], "arts crafts sewing thread"),
         (["Beauty", "a173", "a1", "beauty"], "a173 a1 beauty"),
-        (["Musik", "Für Kinder", "MP3-Player"], "musik für kinder mp3 player"),
+        (["Musik", "Für Kinder", "MP3-Player"], "musik fu\u0308r kinder mp3 player"),
     ],
 )
 def test_query_of_a_hierarchy(hierarchy, query):
