@@ -148,6 +148,10 @@ class Model(TrainedModel):
             return self.item_encoder(items, encode_caption=self.query_encoder)
         return self.item_encoder(items)
 
+    def encode_candidates(self, items: Any) -> Any:
+        """Vectors of items as they are scored: `(...) -> (..., D)`."""
+        return self.encode_items(items)
+
     def encode_queries(self, words: Any, queries: Any = None) -> Any:
         """Embeddings of queries by words `(..., W)` and, if it takes them, ids."""
         if getattr(self.query_encoder, "query_dim", 0):
@@ -156,7 +160,7 @@ class Model(TrainedModel):
 
     def encode_target(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """The vectors of the targets' candidates, users and queries, for `read`."""
-        target = {"candidates": self.encode_items(inputs["candidates"])}
+        target = {"candidates": self.encode_candidates(inputs["candidates"])}
         if self.user_encoder is not None and "user" in inputs:
             target["user"] = self.user_encoder(inputs["user"])
         if "query_words" in inputs:
