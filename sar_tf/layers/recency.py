@@ -46,7 +46,7 @@ def end_of_history(ids: KerasTensor) -> KerasTensor:
     Returns:
         int32 `(B, 1)`.
     """
-    ends = ops.where(ids > 0, ops.arange(1, ids.shape[1] + 1), 0)
+    ends = ops.where(ids > 0, 1 + ops.arange(ops.shape(ids)[1]), 0)
     return ops.max(ends, axis=1, keepdims=True, initial=0)
 
 
@@ -61,7 +61,7 @@ def align_right(ids: KerasTensor) -> KerasTensor:
     Returns:
         `(B, N)`: each row turned until no empty slot is behind its newest id.
     """
-    width = ids.shape[1]
+    width = ops.shape(ids)[1]
     slots = ops.mod(ops.arange(width) + end_of_history(ids), width)
     return ops.take_along_axis(ids, slots, axis=1)
 

@@ -113,7 +113,8 @@ class BERT4Rec(DotProductModel):
     def encode_history(self, history, training):
         """`[o ; 1]` of each history: `(H, D + 1)`."""
         items = ops.pad(history["rec_items"], ((0, 0), (0, 1)))
-        is_masked = ops.arange(items.shape[1])[None, :] == end_of_history(items)
+        slots = ops.arange(ops.shape(items)[1])
+        is_masked = slots[None, :] == end_of_history(items)
         return {"vector": self.fill_in(items, is_masked, True, training)[:, 0]}
 
     def vector(self, task, encoded, target, training):
