@@ -126,7 +126,10 @@ NEEDS = {
     "sampled": (TASKS, ("sampled_items",)),
     "pairs": (TASKS, ("pair_items", "pair_counts")),
     "history": (("search",), ("clicked_items",)),
-    **dict.fromkeys(models.names()),  # what the model says
+    # What the model says, of those that say the same the last.
+    **dict.fromkeys(
+        {(models.get(n).tasks, models.get(n).needs): n for n in models.names()}.values()
+    ),
 }
 
 

@@ -52,7 +52,7 @@ class BERT4Rec(DotProductModel):
     """
 
     tasks = ("rec",)
-    needs: tuple[str, ...] = ("rec_items",)
+    needs: tuple[str, ...] = ("rec_items", "sequence_items", "sampled_items")
 
     def __init__(
         self,
@@ -74,7 +74,8 @@ class BERT4Rec(DotProductModel):
         add_item_encoder(self, item_encoder, embedding_dim, hidden_dim)
         if cloze_weight:
             self.loss_weights["cloze_loss"] = cloze_weight
-            self.needs += ("sequence_items", "sampled_items")
+        else:
+            self.needs = ("rec_items",)
         self.mask_vector = self.add_weight(
             name="mask_vector",
             shape=(hidden_dim,),

@@ -40,7 +40,7 @@ class DIEN(NetworkHeadModel):
     """
 
     tasks = ("rec",)
-    needs: tuple[str, ...] = ("rec_items",)
+    needs: tuple[str, ...] = ("rec_items", "sequence_items", "sequence_negatives")
 
     def __init__(
         self,
@@ -59,7 +59,8 @@ class DIEN(NetworkHeadModel):
         add_item_encoder(self, item_encoder, embedding_dim, hidden_dim)
         if auxiliary_weight:
             self.loss_weights["auxiliary_loss"] = auxiliary_weight
-            self.needs += ("sequence_items", "sequence_negatives")
+        else:
+            self.needs = ("rec_items",)
         self.extractor = layers.GRU(hidden_dim, return_sequences=True, name="extractor")
         self.relevance = layers.Dense(
             hidden_dim,
