@@ -61,7 +61,10 @@ class DIEN(NetworkHeadModel):
             self.loss_weights["auxiliary_loss"] = auxiliary_weight
         else:
             self.needs = ("rec_items",)
-        self.extractor = layers.GRU(hidden_dim, return_sequences=True, name="extractor")
+        # Not cuDNN's: XLA cannot compile it.
+        self.extractor = layers.GRU(
+            hidden_dim, return_sequences=True, use_cudnn=False, name="extractor"
+        )
         self.relevance = layers.Dense(
             hidden_dim,
             use_bias=False,

@@ -56,8 +56,11 @@ class GRU4Rec(DotProductModel):
         super().__init__(spec, tables, **kwargs)
         add_item_encoder(self, item_encoder, embedding_dim, hidden_dim)
         self.dropout = Dropout(dropout)
+        # Not cuDNN's: XLA cannot compile it.
         self.grus = [
-            layers.GRU(gru_units, return_sequences=True, name=f"gru_{i}")
+            layers.GRU(
+                gru_units, return_sequences=True, use_cudnn=False, name=f"gru_{i}"
+            )
             for i in range(num_layers)
         ]
         self.output_dense = layers.Dense(
@@ -68,7 +71,6 @@ class GRU4Rec(DotProductModel):
         """The vector o of each history: `(H, D)`."""
         items = history["rec_items"]
         x = self.dropout(self.encode_items(items), training=training)
-        # No mask: a fused GRU takes no empty history. Padding comes after the items.
         for gru in self.grus:
             x = gru(x, training=training)
         return {"vector": self.output_dense(newest(x, items > 0))}

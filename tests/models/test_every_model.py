@@ -186,6 +186,18 @@ def test_bfloat16_agrees_to_two_digits(name, task):
 
 
 @pytest.mark.parametrize("name", sorted(OPTIONS.keys() - {"sesrec", "unisar"}))
+def test_a_saved_file_gives_the_model_back(name, tmp_path):
+    """UniSAR and SESRec are in test_saving.py."""
+    model, inputs = small_model(name), inputs_of()
+    model.save(tmp_path / "model.keras")
+    copy = keras.models.load_model(tmp_path / "model.keras")
+    assert copy.get_config() == model.get_config()
+    for task in model.tasks:
+        expected = scores_of(model, task, inputs)
+        np.testing.assert_array_equal(scores_of(copy, task, inputs), expected)
+
+
+@pytest.mark.parametrize("name", sorted(OPTIONS.keys() - {"sesrec", "unisar"}))
 def test_one_batch_can_be_learned_by_heart(name):
     """In two groups. UniSAR and SESRec have tests of learning of their own."""
     keras.utils.set_random_seed(1)
