@@ -9,6 +9,8 @@ from sar_tf.models.encoders import ItemEncoder, add_item_encoder
 from sar_tf.models.registry import register
 from sar_tf.settings import Size
 
+_MOST_ITEMS = 200_000  # In a softmax of 1,024 targets: 0.8 GB.
+
 
 @register("stamp")
 class STAMP(DotProductModel):
@@ -22,8 +24,7 @@ class STAMP(DotProductModel):
     The attention has no softmax: its weights may be negative. An item's place matters
     only if it is the newest one. An empty history has o = tanh(b_s) * tanh(b_t). The
     weights start as Xavier's do: with the small numbers of the original all scores
-    would start at 0. The original trains by a softmax over all items; here the loss is
-    the one of all models.
+    would start at 0.
 
     Args:
         spec, tables, tasks: As `Model`.
@@ -32,6 +33,11 @@ class STAMP(DotProductModel):
         hidden_dim: Width D of the model.
         add_mean: Whether m_a has the summand m_s.
         item_encoder: What an item's vector is made of, its id and features or its id.
+        original_loss: Whether the loss is the cross-entropy of the positive among all
+            items, instead of the one that all models have.
+
+    Raises:
+        ValueError: There are more items than a softmax over all of them can have.
 
     Reference:
         [Liu et al., 2018](https://doi.org/10.1145/3219819.3219950)
@@ -49,11 +55,18 @@ class STAMP(DotProductModel):
         hidden_dim: Size = 64,
         add_mean: bool = True,
         item_encoder: ItemEncoder = "features",
+        original_loss: bool = False,
         **kwargs,
     ):
         super().__init__(spec, tables, **kwargs)
         add_item_encoder(self, item_encoder, embedding_dim, hidden_dim)
         self.add_mean = add_mean
+        self.original_loss = original_loss
+        if original_loss and self.spec.num_items > _MOST_ITEMS:
+            raise ValueError(
+                f"original_loss scores all {self.spec.num_items:,} items for each "
+                f"target; it is made for {_MOST_ITEMS:,} at most"
+            )
         self.of_item = _dense(hidden_dim, "of_item", use_bias=False)
         self.of_newest = _dense(hidden_dim, "of_newest", use_bias=False)
         self.of_mean = _dense(hidden_dim, "of_mean")  # Its bias is b_a.
@@ -81,6 +94,17 @@ class STAMP(DotProductModel):
 
     def vector(self, task, encoded, target, training):
         return encoded["vector"]
+
+    def logits(self, task, rows, training):
+        if not (training and self.original_loss):
+            return super().logits(task, rows, training)
+        items = ops.arange(1, self.spec.num_items + 1)
+        return self.logits_among(rows, self.encode_candidates(items), items)
+
+    def main_loss(self, logits):
+        if not self.original_loss:
+            return super().main_loss(logits)
+        return ops.logsumexp(logits, axis=1) - logits[:, 0]
 
 
 def _dense(units, name, **options):

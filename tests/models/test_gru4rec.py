@@ -88,3 +88,23 @@ def test_dropout_acts_in_training_only(model):
     np.testing.assert_array_equal(numpy(dropped.score("rec", INPUTS)), expected)
     losses = {float(dropped.losses_of("rec", INPUTS)["click_loss"]) for _ in range(3)}
     assert len(losses) == 3
+
+
+def test_the_original_loss_compares_with_the_positives_of_other_rows():
+    """Not with those that are the row's own, nor with empty rows."""
+    model = small_model(original_loss=True)
+    candidates = INPUTS["rec"]["candidates"].copy()
+    candidates[:, 0] = [3, 8, 3, 5, 9, 0]
+    is_target = np.array([True] * 5 + [False])
+    own = {**INPUTS["rec"], "candidates": candidates, "is_target": is_target}
+    scores = encoded_of(model, ITEMS) @ numpy(model.encode_items(candidates[:, 0])).T
+    costs = []
+    for i in range(5):
+        others = [j for j in range(5) if candidates[j, 0] != candidates[i, 0]]
+        costs.append(
+            np.mean([-np.log(sigmoid(scores[i, i] - scores[i, j])) for j in others])
+        )
+    result = float(model.losses_of("rec", {**INPUTS, "rec": own})["click_loss"])
+    assert result == pytest.approx(np.mean(costs), rel=1e-5)
+    plain = numpy(small_model().score("rec", INPUTS))
+    np.testing.assert_array_equal(numpy(model.score("rec", INPUTS)), plain)

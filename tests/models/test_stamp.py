@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from support.batches import SPEC, batch, feature_tables, random_histories
@@ -99,3 +101,21 @@ def test_scores_do_not_start_at_a_half():
     """With the small initial weights of the original they would."""
     model = STAMP(SPEC, feature_tables(SPEC), hidden_dim=64)
     assert np.abs(encoded_of(model, ITEMS[:2])).max() > 1e-3
+
+
+def test_the_original_loss_is_a_softmax_over_all_items():
+    model = small_model(original_loss=True)
+    every = numpy(model.encode_items(np.arange(1, SPEC.num_items + 1)))
+    logits = encoded_of(model, ITEMS) @ every.T
+    own = logits[np.arange(len(SIZES)), INPUTS["rec"]["candidates"][:, 0] - 1]
+    expected = np.mean(np.log(np.exp(logits).sum(1)) - own)
+    result = float(model.losses_of("rec", INPUTS)["click_loss"])
+    assert result == pytest.approx(expected, rel=1e-5)
+    plain = numpy(small_model().score("rec", INPUTS))
+    np.testing.assert_array_equal(numpy(model.score("rec", INPUTS)), plain)
+
+
+def test_too_many_items_for_the_original_loss():
+    spec = dataclasses.replace(SPEC, num_items=200_001)
+    with pytest.raises(ValueError, match="all 200,001 items"):
+        STAMP(spec, item_encoder="id", original_loss=True)
