@@ -15,7 +15,6 @@ from sar_tf.serving.export import input_signature
 HYPERPARAMETERS = {
     "bert4rec": {"hidden_dim": 8, "inner_units": 8, "num_blocks": 1},
     "dien": {"hidden_dim": 8, "prediction_units": (8,)},
-    "din": {"hidden_dim": 8, "prediction_units": (8,), "attention_activation": "dice"},
     "qem": {"hidden_dim": 8},
 }
 
