@@ -164,6 +164,21 @@ _ROW = (
     ),
 )
 _DRAW = (
+    Input(
+        "sequence_items",
+        "draw",
+        ("Q", "Nr+1"),
+        "Newest items, the target's last, of the users whose last target is in the "
+        "step: one sequence a user and epoch.",
+        tasks=("rec",),
+    ),
+    Input(
+        "sequence_negatives",
+        "draw",
+        ("Q", "Nr+1"),
+        "For each of these an item drawn from those that the user never touched.",
+        tasks=("rec",),
+    ),
     Input("sampled_items", "draw", ("S",), "Items drawn uniformly."),
     Input("sampled_queries", "draw", ("S",), "Queries drawn uniformly."),
     Input("sampled_query_words", "draw", ("S", "W"), "Words of the drawn queries."),
@@ -194,6 +209,7 @@ def axis_sizes(spec: DataSpec) -> dict[str, int]:
     """Size of each axis that a dataset fixes."""
     return {
         "Nr": spec.max_rec_history,
+        "Nr+1": spec.max_rec_history + 1,
         "Ns": spec.max_search_history,
         "W": spec.max_query_words,
         "K": spec.max_clicked_items,
@@ -253,7 +269,7 @@ def make_batch(
         tasks: Tasks of the batch.
         needs: Inputs that the model reads.
         make: From an input and its shape to an array.
-        sizes: Of the axes H, G, B, C, S and P.
+        sizes: Of the axes H, G, B, C, S, P and Q.
         parts: Parts of the batch; without "draw" it is one of evaluation.
     """
     sizes = {**axis_sizes(spec), **sizes}
@@ -276,7 +292,7 @@ def empty_batch(
     spec: DataSpec, tasks: Collection[str], needs: Collection[str]
 ) -> dict[str, dict[str, np.ndarray]]:
     """A training batch without any row: its shapes create a model's weights."""
-    sizes = {"H": 0, "G": 1, "B": 0, "C": 2, "S": 1, "P": 0}
+    sizes = {"H": 0, "G": 1, "B": 0, "C": 2, "S": 1, "P": 0, "Q": 0}
     return make_batch(
         spec, tasks, needs, lambda entry, shape: np.zeros(shape, entry.dtype), sizes
     )

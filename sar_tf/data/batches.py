@@ -181,6 +181,36 @@ def list_pairs(
     }
 
 
+def list_sequences(rows: dict[str, tf.Tensor], only_last: bool) -> dict[str, tf.Tensor]:
+    """The sequences of the users whose last target is among the rows.
+
+    Histories of a user's targets overlap. A loss on all positions of a history reads
+    one sequence of each user in an epoch instead, so that it counts no behavior twice.
+
+    Args:
+        rows: "rec_items" [B, N], "num_recs" and "is_last" [B], "candidates" [B, C]
+            and, if there are any, "sequence_negatives" [B, N + 1].
+        only_last: Whether to list these sequences alone. If false, there is one row
+            for each of the rows, empty where it is not the last: a static number.
+
+    Returns:
+        "sequence_items" [Q, N + 1], the history and the positive behind it, and, if
+        there are any, "sequence_negatives" [Q, N + 1], 0 in empty slots.
+    """
+    items = tf.pad(rows["rec_items"], [[0, 0], [0, 1]])
+    is_positive = tf.range(items.shape[1]) == rows["num_recs"][:, None]
+    items = tf.where(is_positive, rows["candidates"][:, :1], items)
+    sequences = {"sequence_items": tf.where(rows["is_last"][:, None], items, 0)}
+    if "sequence_negatives" in rows:
+        drawn = rows["sequence_negatives"]
+        has_item = sequences["sequence_items"] > 0
+        sequences["sequence_negatives"] = tf.where(has_item, drawn, 0)
+    if only_last:
+        for name, column in sequences.items():
+            sequences[name] = tf.boolean_mask(column, rows["is_last"])
+    return sequences
+
+
 def sample_queries_and_items(
     num_sampled: int, num_items: int, query_words: tf.Tensor, seed: tf.Tensor
 ) -> dict[str, tf.Tensor]:

@@ -11,6 +11,7 @@ import tensorflow as tf
 from sar_tf.data.batches import (
     fill_up,
     list_pairs,
+    list_sequences,
     make_batch,
     sample_queries_and_items,
 )
@@ -309,7 +310,12 @@ class BatchPipeline:
             max_search_history=self.max_search_history,
             max_clicked_items=self._limit("max_clicked_items"),
             num_negatives=self.num_negatives,
-            reads_history=reads_history(self._needs) or self._lists_pairs,
+            reads_history=reads_history(self._needs)
+            or self._needs_some("pair_")
+            or self._needs_some("sequence_"),
+            sequence_negatives=(
+                self.max_rec_history + 1 if "sequence_negatives" in self._needs else 0
+            ),
             users=users,
             worker=self.worker,
             num_workers=self.num_workers,
@@ -354,26 +360,31 @@ class BatchPipeline:
         seed = fold_in(fold_in(seed, len(TASKS)), step)
         for task in self.tasks:
             draws = self._draw(rows[task], fold_in(seed, TASKS[task]))
-            batch[task] |= {n: x for n, x in draws.items() if n in self._needs}
+            batch[task] |= {
+                name: x
+                for name, x in draws.items()
+                if name in self._needs and task in INPUTS[name].tasks
+            }
         if self.unknown_share:
             batch = forget_ids(batch, self.unknown_share, own_seed)
         return batch
 
-    @property
-    def _lists_pairs(self) -> bool:
-        return any(name.startswith("pair_") for name in self._needs)
+    def _needs_some(self, prefix: str) -> bool:
+        return any(name.startswith(prefix) for name in self._needs)
 
     def _draw(self, rows: dict, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Samples and pairs for the training losses of a task."""
+        """Samples, pairs and sequences for the training losses of a task."""
         if not any(INPUTS[name].part == "draw" for name in self._needs):
             return {}
         num_items = self.dataset.info.num_items
         draws = sample_queries_and_items(
             self.num_sampled, num_items, self.query_words, seed
         )
-        if self._lists_pairs:
-            is_distinct = self.num_groups > 1
-            draws |= list_pairs(rows, self.query_words, num_items, is_distinct)
+        is_static = self.num_groups == 1
+        if self._needs_some("pair_"):
+            draws |= list_pairs(rows, self.query_words, num_items, not is_static)
+        if self._needs_some("sequence_"):
+            draws |= list_sequences(rows, only_last=not is_static)
         return draws
 
 

@@ -43,7 +43,8 @@ class TargetReader:
     `users`, the reader reads only the targets of these users.
 
     A seed means training: the reader shuffles targets across users and draws their
-    negatives. Without a seed, targets keep the order of the records and have the stored
+    negatives, and `sequence_negatives` more for the losses that read a sequence.
+    Without a seed, targets keep the order of the records and have the stored
     candidates. One seed gives all tasks the same shuffle. If each behavior is a target
     of both tasks, both tasks of a step therefore have the same histories.
     """
@@ -54,6 +55,7 @@ class TargetReader:
     max_clicked_items: int
     num_negatives: int
     reads_history: bool = True
+    sequence_negatives: int = 0
     users: tuple[int, ...] | None = None
     worker: int = 0
     num_workers: int = 1
@@ -69,8 +71,10 @@ class TargetReader:
         Returns:
             A dataset of dicts: the columns of `windows.cut_windows`, "user" [T],
             "history_end" [T] within the user's sequence, "candidates" [T, C] with
-            the positive first and, for searches, "query" [T]. It has at least one
-            element, which may have no rows.
+            the positive first and, for searches, "query" [T]. In training also
+            "is_last" [T], whether it is its user's last target of the task and split,
+            and "sequence_negatives" [T, sequence_negatives] where there are any. It
+            has at least one element, which may have no rows.
         """
         if seed is not None and self.num_workers > 1:
             seed = fold_in(seed, self.worker)
@@ -125,7 +129,9 @@ class TargetReader:
                 self.dataset.info.num_items,
             )
         block["targets"] = targets = _gather_targets(flat, target)
-        if seed is None:
+        if seed is not None:
+            targets["is_last"] = _is_last_of_user(target, targets["row"])
+        else:
             targets["stored"] = _gather_stored(
                 flat, target, self.dataset.info.num_candidates
             )
@@ -152,13 +158,20 @@ class TargetReader:
         if seed is None:
             others = targets["stored"]
         else:
-            others = sample_negatives(
+            seed = fold_in(fold_in(seed, TASKS[task]), block["index"])
+            seed = fold_in(seed, chunk)
+            draw = functools.partial(
+                sample_negatives,
                 block["free_items"],
                 targets["row"],
                 self.dataset.info.num_items,
-                self.num_negatives,
-                fold_in(fold_in(fold_in(seed, TASKS[task]), block["index"]), chunk),
             )
+            others = draw(self.num_negatives, seed)
+            rows["is_last"] = targets["is_last"]
+            if self.sequence_negatives:
+                rows["sequence_negatives"] = draw(
+                    self.sequence_negatives, fold_in(seed, 1)
+                )
         rows["user"] = targets["user"]
         rows["history_end"] = targets["history_end"] - targets["history_start"]
         rows["candidates"] = tf.concat([targets["item"][:, None], others], axis=1)
@@ -227,6 +240,13 @@ def _gather_targets(
         "history_start": start,
         "history_end": start + tf.gather(flat["target_history_end"], target),
     }
+
+
+def _is_last_of_user(target: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
+    """[T]: whether a target is the last of its user among these, in record order."""
+    users = tf.reduce_max(tf.pad(row, [[1, 0]])) + 1
+    last = tf.math.unsorted_segment_max(target, row, users)
+    return tf.equal(target, tf.gather(last, row))
 
 
 def _gather_stored(

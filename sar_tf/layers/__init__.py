@@ -6,10 +6,12 @@ from sar_tf.layers.attention import (
     TransitionEncoder,
     TransitionFusion,
 )
+from sar_tf.layers.augru import AUGRU
 from sar_tf.layers.causal_attention import CausalAttention, CausalBlock
 from sar_tf.layers.co_attention import CoAttention
 from sar_tf.layers.contrast import QueryItemContrast, TransitionAlignment
 from sar_tf.layers.dice import Dice
+from sar_tf.layers.dice_network import DiceNetwork
 from sar_tf.layers.dropout import Dropout
 from sar_tf.layers.embeddings import (
     Embedding,
@@ -17,6 +19,7 @@ from sar_tf.layers.embeddings import (
     QueryEncoder,
     search_behavior,
 )
+from sar_tf.layers.frequency_filter import FrequencyFilter
 from sar_tf.layers.interest_contrast import (
     TripletInterestContrast,
     interest_vectors,
@@ -24,18 +27,31 @@ from sar_tf.layers.interest_contrast import (
 )
 from sar_tf.layers.masking import masked_mean, masked_softmax
 from sar_tf.layers.mmoe import MixtureOfExperts, PredictionNetwork
-from sar_tf.layers.recency import RecencyEmbedding, distance_to_newest, newest
+from sar_tf.layers.post_norm import BidirectionalBlock, FilterBlock
+from sar_tf.layers.recency import (
+    RecencyEmbedding,
+    align_right,
+    distance_to_newest,
+    end_of_history,
+    newest,
+)
+from sar_tf.layers.sampled_softmax import sampled_softmax_loss
 from sar_tf.layers.target_attention import TargetAttention
 
 __all__ = [
+    "AUGRU",
     "ActivationUnit",
+    "BidirectionalBlock",
     "CausalAttention",
     "CausalBlock",
     "CoAttention",
     "Dice",
+    "DiceNetwork",
     "Dropout",
     "Embedding",
     "FeatureEncoder",
+    "FilterBlock",
+    "FrequencyFilter",
     "MaskedAttention",
     "MixtureOfExperts",
     "PredictionNetwork",
@@ -47,11 +63,14 @@ __all__ = [
     "TransitionEncoder",
     "TransitionFusion",
     "TripletInterestContrast",
+    "align_right",
     "distance_to_newest",
+    "end_of_history",
     "interest_vectors",
     "masked_mean",
     "masked_softmax",
     "newest",
+    "sampled_softmax_loss",
     "search_behavior",
     "split_interests",
 ]

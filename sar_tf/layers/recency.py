@@ -37,6 +37,35 @@ def newest(x: KerasTensor, mask: KerasTensor) -> KerasTensor:
     return ops.einsum("bn,bnd->bd", ops.cast(is_newest, x.dtype), x)
 
 
+def end_of_history(ids: KerasTensor) -> KerasTensor:
+    """1 + the slot of the newest id of each row; 0 where a row is empty.
+
+    Args:
+        ids: int `(B, N)`, 0 in empty slots.
+
+    Returns:
+        int32 `(B, 1)`.
+    """
+    ends = ops.where(ids > 0, 1 + ops.arange(ops.shape(ids)[1]), 0)
+    return ops.max(ends, axis=1, keepdims=True, initial=0)
+
+
+def align_right(ids: KerasTensor) -> KerasTensor:
+    """Rows of ids with the newest one in the last slot.
+
+    The authors of SASRec and FMLP-Rec have such rows.
+
+    Args:
+        ids: int `(B, N)`, 0 in empty slots.
+
+    Returns:
+        `(B, N)`: each row turned until no empty slot is behind its newest id.
+    """
+    width = ops.shape(ids)[1]
+    slots = ops.mod(ops.arange(width) + end_of_history(ids), width)
+    return ops.take_along_axis(ids, slots, axis=1)
+
+
 @keras.saving.register_keras_serializable("sar_tf")
 class RecencyEmbedding(layers.Layer):
     """Learned embedding of the number of behaviors after a slot.
@@ -48,6 +77,7 @@ class RecencyEmbedding(layers.Layer):
     Args:
         length: number of embeddings, the length of the longest history.
         units: width D.
+        embeddings_initializer: as in `keras.layers.Embedding`.
 
     Call arguments:
         mask: bool `(B, N)`, true where a slot holds a behavior, oldest first.
@@ -64,14 +94,20 @@ class RecencyEmbedding(layers.Layer):
     (2, 3, 8)
     """
 
-    def __init__(self, length: int, units: int, **kwargs) -> None:
+    def __init__(
+        self,
+        length: int,
+        units: int,
+        embeddings_initializer: Any = "glorot_normal",
+        **kwargs,
+    ) -> None:
         super().__init__(**kwargs)
         self.length = length
         self.units = units
         self.embedding = Embedding(
             length,
             units,
-            embeddings_initializer="glorot_normal",
+            embeddings_initializer=embeddings_initializer,
             name="embedding",
             dtype=self.dtype_policy,
         )
@@ -87,4 +123,10 @@ class RecencyEmbedding(layers.Layer):
         return (*mask_shape, self.units)
 
     def get_config(self):
-        return {**super().get_config(), "length": self.length, "units": self.units}
+        initializer = self.embedding.embeddings_initializer
+        return {
+            **super().get_config(),
+            "length": self.length,
+            "units": self.units,
+            "embeddings_initializer": keras.initializers.serialize(initializer),
+        }

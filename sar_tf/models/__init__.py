@@ -1,20 +1,30 @@
 """One file a model, and a registry of them by name."""
 
 from sar_tf.models.base import Model
+from sar_tf.models.bert4rec import BERT4Rec
+from sar_tf.models.dien import DIEN
 from sar_tf.models.din import DIN
 from sar_tf.models.dot_product import DotProductModel
+from sar_tf.models.fmlp_rec import FMLPRec
+from sar_tf.models.gru4rec import GRU4Rec
 from sar_tf.models.qem import QEM
 from sar_tf.models.registry import get, names, register
 from sar_tf.models.sasrec import SASRec
 from sar_tf.models.sesrec import SESRec
+from sar_tf.models.stamp import STAMP
 from sar_tf.models.unisar import UniSAR
 from sar_tf.spec import DataSpec
 
 __all__ = [
+    "DIEN",
     "DIN",
     "QEM",
+    "STAMP",
+    "BERT4Rec",
     "DataSpec",
     "DotProductModel",
+    "FMLPRec",
+    "GRU4Rec",
     "Model",
     "SASRec",
     "SESRec",

@@ -160,6 +160,10 @@ class Model(Retrieval, TrainedModel):
             return self.item_encoder(items, encode_caption=self.query_encoder)
         return self.item_encoder(items)
 
+    def encode_candidates(self, items: Any) -> Any:
+        """Vectors of items as they are scored: `(...) -> (..., D)`."""
+        return self.encode_items(items)
+
     @contextlib.contextmanager
     def items_from(self, table: Any) -> Iterator[None]:
         """Inside, `encode_items` looks items up in a table of all items' embeddings.
@@ -181,7 +185,7 @@ class Model(Retrieval, TrainedModel):
 
     def encode_target(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """The vectors of the targets' candidates, users and queries, for `read`."""
-        target = {"candidates": self.encode_items(inputs["candidates"])}
+        target = {"candidates": self.encode_candidates(inputs["candidates"])}
         if self.user_encoder is not None and "user" in inputs:
             target["user"] = self.user_encoder(inputs["user"])
         if "query_words" in inputs:

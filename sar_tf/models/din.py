@@ -2,19 +2,15 @@
 
 from typing import Literal
 
-from keras import layers, ops
-
 from sar_tf.layers.activation_unit import ActivationUnit
-from sar_tf.layers.dice import Dice
-from sar_tf.layers.embeddings import FeatureEncoder
-from sar_tf.models.base import Model
 from sar_tf.models.encoders import ItemEncoder, add_item_encoder
+from sar_tf.models.network_head import NetworkHeadModel
 from sar_tf.models.registry import register
 from sar_tf.settings import Size, Sizes
 
 
 @register("din")
-class DIN(Model):
+class DIN(NetworkHeadModel):
     """DIN, for recommendation.
 
         u(v) = sum_j a(v, h_j) h_j                   v = e(candidate)
@@ -61,46 +57,16 @@ class DIN(Model):
     ):
         super().__init__(spec, tables, **kwargs)
         add_item_encoder(self, item_encoder, embedding_dim, hidden_dim)
-        if use_user:
-            self.needs += ("user",)
-            self.user_encoder = FeatureEncoder(
-                self.spec.num_users,
-                self.spec.user_features,
-                embedding_dim,
-                hidden_dim,
-                name="user_encoder",
-            )
         self.activation_unit = ActivationUnit(
             attention_units, attention_activation, normalize, name="activation_unit"
         )
-        self.head = [
-            (_dense(units, f"head_{i}"), Dice(name=f"dice_{i}"))
-            for i, units in enumerate(prediction_units)
-        ]
-        self.logit = _dense(1, "logit")
+        self.add_head(prediction_units, use_user, embedding_dim, hidden_dim)
 
     def encode_history(self, history, training):
         items = history["rec_items"]
         return {"items": self.encode_items(items), "mask": items > 0}
 
-    def read(self, task, encoded, target, training):
-        """What the head sees of each candidate: `(B, C, 3 D)`, or 4 D with the user."""
-        v, ids = target["candidates"], target["ids"]
-        is_target = ids.get("is_target", ops.ones_like(v[:, 0, 0], dtype="bool"))
-        mask = ops.logical_and(encoded["mask"], is_target[:, None])
-        u = self.activation_unit(encoded["items"], v, mask, training=training)
-        seen = [u, v, u * v]
-        if "user" in target:
-            seen.append(ops.broadcast_to(target["user"][:, None, :], ops.shape(v)))
-        return {"seen": ops.concatenate(seen, axis=-1), "is_target": is_target}
-
-    def logits(self, task, rows, training):
-        x = rows["seen"]
-        counted = ops.broadcast_to(rows["is_target"][:, None], ops.shape(x)[:2])
-        for dense, dice in self.head:
-            x = dice(dense(x), counted, training=training)
-        return ops.squeeze(self.logit(x), axis=-1)
-
-
-def _dense(units, name):
-    return layers.Dense(units, kernel_initializer="glorot_normal", name=name)
+    def see(self, encoded, candidates, mask, training):
+        """`[u ; v ; u * v]`: `(B, C, 3 D)`."""
+        u = self.activation_unit(encoded["items"], candidates, mask, training=training)
+        return [u, candidates, u * candidates]

@@ -7,6 +7,8 @@ from keras import ops
 from sar_tf.models.base import Model
 from sar_tf.models.groups import take_rows
 
+NO_NEGATIVE = -1e30
+
 
 class DotProductModel(Model):
     """A model that scores a candidate by the product of two vectors.
@@ -29,14 +31,35 @@ class DotProductModel(Model):
         return {
             "vector": self.vector(task, encoded, target, training),
             "candidates": target["candidates"],
+            "positive": target["ids"]["candidates"][:, 0],
         }
 
     def logits(self, task: str, rows: dict[str, Any], training: bool) -> Any:
         vector = ops.expand_dims(rows["vector"], -1)
         return ops.squeeze(ops.matmul(rows["candidates"], vector), axis=-1)
 
+    def logits_among(self, rows: dict[str, Any], vectors: Any, items: Any) -> Any:
+        """The positive's score before those of items that all rows share.
+
+        For losses whose negatives are other than the candidates.
+
+        Args:
+            rows: As those of `logits`.
+            vectors: `(S, D)`, what `encode_candidates` gives of the items.
+            items: int `(S,)`; 0 and a row's positive are no negatives of the row.
+
+        Returns:
+            `(B, 1 + S)`; those of what is no negative are below `NO_NEGATIVE`.
+        """
+        vector = rows["vector"]
+        own = ops.sum(vector * rows["candidates"][:, 0], axis=-1, keepdims=True)
+        others = ops.matmul(vector, ops.transpose(vectors))
+        is_negative = (items[None, :] != rows["positive"][:, None]) & (items > 0)
+        others = ops.where(is_negative, others, 2 * NO_NEGATIVE)
+        return ops.concatenate([own, others], axis=1)
+
     def item_vectors(self, items: Any) -> Any:
-        return self.encode_items(items)
+        return self.encode_candidates(items)
 
     def _target_vectors(self, task, history, history_row, target):
         encoded = {}

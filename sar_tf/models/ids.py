@@ -13,6 +13,8 @@ _KINDS = {
         "candidates",
         "sampled_items",
         "pair_items",
+        "sequence_items",
+        "sequence_negatives",
     ),
     "num_queries": ("search_queries", "query", "sampled_queries", "pair_queries"),
     "num_words": (

@@ -4,7 +4,13 @@ from keras import ops
 from support.gradients import gradients
 from support.layer_weights import numpy, randomize, round_trip
 
-from sar_tf.layers.recency import RecencyEmbedding, distance_to_newest, newest
+from sar_tf.layers.recency import (
+    RecencyEmbedding,
+    align_right,
+    distance_to_newest,
+    end_of_history,
+    newest,
+)
 
 # Full; right-padded; left-padded; with gaps; empty.
 MASK = np.array(
@@ -34,6 +40,14 @@ def test_newest_of_empty_histories_has_no_gradient():
     np.testing.assert_array_equal(gradient, 0)
 
 
+def test_rows_with_their_newest_id_in_the_last_slot():
+    ids = np.array([[1, 2, 3], [4, 5, 0], [6, 0, 0], [0, 0, 0], [7, 0, 8], [0, 9, 0]])
+    expected = [[1, 2, 3], [0, 4, 5], [0, 0, 6], [0, 0, 0], [7, 0, 8], [0, 0, 9]]
+    assert numpy(align_right(ids)).tolist() == expected
+    assert numpy(end_of_history(ids))[:, 0].tolist() == [3, 2, 1, 0, 3, 2]
+    assert numpy(align_right(ids[:0])).shape == (0, 3)
+
+
 def test_embedding_counts_from_the_newest_behavior():
     layer = RecencyEmbedding(4, 2)
     layer(MASK)
@@ -60,7 +74,7 @@ def test_behaviors_beyond_the_length_share_the_last_vector():
 
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 def test_shape_and_round_trip(dtype):
-    layer = RecencyEmbedding(4, 3, dtype=dtype)
+    layer = RecencyEmbedding(4, 3, embeddings_initializer="ones", dtype=dtype)
     result = layer(MASK)
     assert layer.compute_output_shape(MASK.shape) == tuple(result.shape) == (5, 4, 3)
     copy = round_trip(layer, MASK)

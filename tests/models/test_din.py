@@ -50,16 +50,16 @@ def test_registered_for_recommendation_only():
 def test_scores_of_a_history_by_hand():
     """A new model's Dice is s sigmoid(s), with alpha 0, mean 0 and variance 1."""
     model, inputs = small_model(), inputs_of()
-    for _, dice in model.head:
+    for dice in model.head.dices:
         dice.alpha.assign(np.zeros(dice.alpha.shape))
     items = numpy(model.encode_items(inputs["history"]["rec_items"][:1]))
     candidates = numpy(model.encode_items(inputs["rec"]["candidates"][:1]))
     u = numpy(model.activation_unit(items, candidates, np.ones((1, 4), bool)))
     x = np.concatenate([u, candidates, u * candidates], axis=-1)
-    for dense, _ in model.head:
+    for dense in model.head.hidden:
         s = x @ numpy(dense.kernel) + numpy(dense.bias)
         x = s / (1 + np.exp(-s))
-    logits = (x @ numpy(model.logit.kernel) + numpy(model.logit.bias))[..., 0]
+    logits = (x @ numpy(model.head.logit.kernel) + numpy(model.head.logit.bias))[..., 0]
     expected = 1 / (1 + np.exp(-logits))
     np.testing.assert_allclose(scores_of(model, inputs)[:1], expected, rtol=1e-4)
 

@@ -13,15 +13,19 @@ import numpy as np
 from support.batches import SPEC, batch, feature_tables, random_histories
 from support.tiny_model import tiny
 from support.unisar_case import OPTIONS, SIZES
-from sar_tf.models import SESRec, UniSAR
+from sar_tf.models import DIEN, BERT4Rec, FMLPRec, SESRec, UniSAR
 
 assert keras.backend.backend() == "jax"
 inputs = batch(SPEC, random_histories(SPEC, SIZES))
 sizes = {"item_dims": (4, 2), "user_dims": (3,), "prediction_units": (5,)}
 tables = feature_tables(SPEC)
+small = {"hidden_dim": 8, "inner_units": 8}
 models = {
     "unisar": lambda: UniSAR(SPEC, tables, **OPTIONS),
     "sesrec": lambda: SESRec(SPEC, tables, **sizes),
+    "bert4rec": lambda: BERT4Rec(SPEC, tables, num_blocks=1, **small),
+    "dien": lambda: DIEN(SPEC, tables, prediction_units=(8,), hidden_dim=8),
+    "fmlp_rec": lambda: FMLPRec(SPEC, tables, num_blocks=1, dropout=0.0, **small),
     "tiny": tiny,
 }
 model = models[NAME]()
@@ -41,7 +45,9 @@ for task, values in copy.predict(own, verbose=0).items():
 """
 
 
-@pytest.mark.parametrize("name", ["sesrec", "tiny", "unisar"])
+@pytest.mark.parametrize(
+    "name", ["bert4rec", "dien", "fmlp_rec", "sesrec", "tiny", "unisar"]
+)
 def test_trains_evaluates_and_is_saved(name, repository, tmp_path):
     pytest.importorskip("jax", reason="the extra [jax] is not installed")
     code = f"NAME, FILE = {name!r}, {str(tmp_path / 'm.keras')!r}\n" + RUN

@@ -10,8 +10,8 @@ def test_models_are_found_by_name():
 
 
 def test_an_unknown_model_is_named():
-    with pytest.raises(ValueError, match=r"'bert4rec'.*unisar"):
-        models.get("bert4rec")
+    with pytest.raises(ValueError, match=r"'no_such_model'.*unisar"):
+        models.get("no_such_model")
 
 
 def test_a_model_that_lives_elsewhere():

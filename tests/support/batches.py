@@ -131,12 +131,23 @@ def batch(spec, histories, groups=None, num_candidates=3, num_samples=5, seed=0)
         "is_target": np.full(size, True),
         **slot_pairs(history),
     }
+    rec = {**shared, **_sequences(spec, history, shared["candidates"], rng)}
     search = {
         **shared,
         "query": integers(1, spec.num_queries + 1, size),
         "query_words": integers(0, spec.num_words + 1, (size, spec.max_query_words)),
     }
-    return {"history": history, "rec": shared, "search": search}
+    return {"history": history, "rec": rec, "search": search}
+
+
+def _sequences(spec, history, candidates, rng):
+    """Those of every second row: the history and the positive behind it."""
+    items = np.pad(history["rec_items"], ((0, 0), (0, 1)))
+    lengths = np.count_nonzero(items, axis=1)
+    items[np.arange(len(items)), lengths] = candidates[:, 0]
+    drawn = rng.integers(1, spec.num_items + 1, items.shape)
+    chosen = {"sequence_items": items, "sequence_negatives": (items > 0) * drawn}
+    return {name: x[::2].astype("int32") for name, x in chosen.items()}
 
 
 def take_rows(batch, rows):

@@ -1,4 +1,8 @@
-"""Each model of one task in a whole run: broken off, gone on with, and exported."""
+"""Models of one task in a whole run: broken off, gone on with, and exported.
+
+Those with the most state: drawn masks, statistics, sequences, recurrence; the others'
+layers are parts of theirs.
+"""
 
 import keras
 import numpy as np
@@ -9,9 +13,9 @@ import sar_tf
 from sar_tf.serving.export import dense_signature
 
 HYPERPARAMETERS = {
-    "din": {"hidden_dim": 8, "prediction_units": (8,), "attention_activation": "dice"},
+    "bert4rec": {"hidden_dim": 8, "inner_units": 8, "num_blocks": 1},
+    "dien": {"hidden_dim": 8, "prediction_units": (8,)},
     "qem": {"hidden_dim": 8},
-    "sasrec": {"hidden_dim": 8, "num_blocks": 1},
 }
 
 

@@ -26,6 +26,7 @@ _SHORTEST_SEQUENCE = 3  # Behaviors that every user has before the evaluated tar
 _TAIL = 1.75  # A sequence is at least n long with probability (3 / n)^1.75.
 _POPULARITY = 6  # Item u^6 of all, u uniform: of 8,000 clicks 3,200 are distinct.
 _FEWEST_WORDS = 3
+_LAST_TARGETS = 0.17  # Share of the training targets that are a user's last one.
 _EVALUATION = ("history", "groups", "row")
 
 
@@ -90,6 +91,7 @@ class RandomBatches:
             arrays["query_words"] = self._query_words[arrays["query"]]
             if training:
                 arrays |= self._draws(rng, num_sampled) | self._pairs(own)
+                arrays |= self._sequences(rng, own, arrays["candidates"])
             batch |= self._make((task,), arrays | self._laid_out(own), training)
         return batch
 
@@ -102,6 +104,7 @@ class RandomBatches:
             "C": arrays["candidates"].shape[1],
             "S": len(arrays.get("sampled_items", ())),
             "P": len(arrays.get("pair_items", ())),
+            "Q": len(arrays.get("sequence_items", ())),
         }
 
         def make(entry, shape):
@@ -153,6 +156,21 @@ class RandomBatches:
             "search_mask": mask,
             "search_positions": positions + 1,
         }
+
+    def _sequences(self, rng, own, candidates):
+        """One row in six is its user's last target; with one group, all have a row."""
+        items = np.pad(own["rec_items"], ((0, 0), (0, 1)))
+        lengths = np.count_nonzero(items, axis=1)
+        items[np.arange(len(items)), lengths] = candidates[:, 0]
+        is_last = rng.random(len(items)) < _LAST_TARGETS
+        items = np.where(is_last[:, None], items, 0)
+        arrays = {
+            "sequence_items": items,
+            "sequence_negatives": np.where(items, self._items(rng, items.shape), 0),
+        }
+        if self.num_groups == 1:
+            return arrays
+        return {name: x[is_last] for name, x in arrays.items()}
 
     def _laid_out(self, own):
         """The batch's histories and their groups."""
