@@ -20,7 +20,8 @@ from sar_tf.training.callbacks import TrainingError
 from sar_tf.training.checkpoint import CheckpointError
 from sar_tf.training.config import ConfigError, RunConfig
 from sar_tf.training.files import full_disk_named
-from sar_tf.training.run import evaluate_run, load_run, run
+from sar_tf.training.finished import evaluate_run, load_run
+from sar_tf.training.run import run
 from sar_tf.training.run_directory import RunDirectory, RunDirectoryError
 from sar_tf.training.strategy import StrategyError
 

@@ -22,9 +22,9 @@ _ORIGINS = {
     "RunConfig": "sar_tf.training.config",
     "SequenceDataset": "sar_tf.data.dataset",
     "describe_batch": "sar_tf.spec",
-    "evaluate_run": "sar_tf.training.run",
+    "evaluate_run": "sar_tf.training.finished",
     "export": "sar_tf.serving.export",
-    "load_run": "sar_tf.training.run",
+    "load_run": "sar_tf.training.finished",
     "load_saved_model": "sar_tf.serving.load",
     "run": "sar_tf.training.run",
 }

@@ -1,43 +1,27 @@
 """A run as a function: trains a model and keeps everything about it in a folder."""
 
 import contextlib
-import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
 
-from sar_tf.data.dataset import SequenceDataset
-from sar_tf.data.pipeline import BatchPipeline
-from sar_tf.metrics.ranks import metrics_by_task
 from sar_tf.models import Model
-from sar_tf.training import checkpoint, final, loop, transfer
-from sar_tf.training.baselines import load_baselines
-from sar_tf.training.build import build_model, fit_pipeline
-from sar_tf.training.compile import compile_model
+from sar_tf.training import final, loop, transfer
 from sar_tf.training.config import ConfigError, RunConfig
-from sar_tf.training.evaluation import rank_targets
 from sar_tf.training.files import full_disk_named
+from sar_tf.training.finished import (
+    SPLITS,
+    check_folder,
+    evaluate_best,
+    folder_of_all,
+    load_run,
+    with_absolute_paths,
+)
+from sar_tf.training.prepare import describe, prepared
 from sar_tf.training.run_directory import RunDirectory
-from sar_tf.training.schedules import WarmupDecay
-from sar_tf.training.strategy import Workers, make_strategy, num_workers
-
-SPLITS = ("validation", "test")
-_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
-# What may change when a run is resumed: where and how, not what is computed.
-_CHANGEABLE = {
-    "checkpoint_minutes",
-    "dataset_dir",
-    "epochs",
-    "evaluation_batch_size",
-    "init_from",
-    "steps_per_execution",
-    "strategy",
-    "tpu",
-    "train_on",
-}
+from sar_tf.training.strategy import Workers
 
 
 def run(
@@ -76,20 +60,20 @@ def run(
         config = RunConfig(dataset_dir="data/beauty", hyperparameters={"dropout": 0.2})
         metrics = run(config, "runs/beauty")
     """
-    config = _absolute(config).check()
+    config = with_absolute_paths(config).check()
     folder = RunDirectory(run_dir)
-    _check_folder(config, folder, resume)
+    check_folder(config, folder, resume)
     with (
-        _prepared(config) as (model, pipeline),
+        prepared(config) as (model, pipeline),
         full_disk_named(folder.path),
         _locked(folder, model) as is_chief,
     ):
         if is_chief:  # Another process may have trained here meanwhile.
-            _check_folder(config, folder, resume)
+            check_folder(config, folder, resume)
         for split in ("train", *SPLITS):
             pipeline.require_targets(split)
         if verbose != "none" and is_chief:
-            print(_summary(config, model, pipeline), flush=True)
+            print(describe(config, model, pipeline), flush=True)
         if config.init_from and not resume:
             taken = _start_from(model, pipeline, config.init_from)
             if verbose != "none" and is_chief:
@@ -111,7 +95,7 @@ def run(
             verbose=verbose,
             more_callbacks=callbacks,
         )
-        metrics = _evaluate_best(model, pipeline, folder)
+        metrics = evaluate_best(model, pipeline, folder)
     if config.train_on == "all":
         _train_on_all(config, folder, metrics["epoch"], resume, verbose)
     return metrics
@@ -125,107 +109,14 @@ def _locked(folder: RunDirectory, model: Model) -> Iterator[bool]:
         yield is_chief
 
 
-def evaluate_run(run_dir: str | Path, **changes: Any) -> dict[str, Any]:
-    """Evaluates the best epoch of a run again; writes metrics.json and ranks/.
-
-    The dataset of another folder, NAME, has files of its own: metrics.NAME.json and
-    ranks.NAME/.
-
-    Args:
-        run_dir: The run's folder.
-        changes: Settings of `RunConfig` that differ from the run's: another
-            dataset_dir, strategy, … Those that change what the model computes are
-            refused, as when a run is resumed.
-
-    Returns:
-        As `run`.
-
-    Raises:
-        RunDirectoryError: The folder holds no run.
-        CheckpointError: The best checkpoint is missing, damaged or does not fit.
-        ConfigError, DatasetError, …: As `run`.
-    """
-    folder = RunDirectory(run_dir)
-    config = _config_to_open(folder, changes)
-    is_same = config.dataset_dir == folder.load_config().dataset_dir
-    other = "" if is_same else Path(str(config.dataset_dir)).name
-    with _prepared(config) as (model, pipeline), full_disk_named(folder.path):
-        return _evaluate_best(model, pipeline, folder, other)
-
-
-def load_run(
-    run_dir: str | Path, served: bool = False, **changes: Any
-) -> tuple[Model, BatchPipeline]:
-    """Opens a run: the best epoch's model and its data, on one device.
-
-    Args:
-        run_dir: The run's folder.
-        served: Whether to open the model that is served: with train_on=all the one
-            that was trained on the targets of all splits.
-        changes: Settings of `RunConfig` that differ from the run's, as in
-            `evaluate_run`.
-
-    Returns:
-        model, compiled, and the `BatchPipeline` that it was trained with.
-
-    Raises:
-        RunDirectoryError: The folder holds no run.
-        CheckpointError: The best checkpoint is missing, damaged or does not fit.
-        ConfigError, DatasetError, …: As `run`.
-
-    Example:
-
-        model, data = load_run("runs/beauty")
-        model.evaluate(data.test(), return_dict=True)
-    """
-    folder = RunDirectory(run_dir)
-    config = _config_to_open(folder, {"strategy": "one_device", **changes})
-    is_of_all = served and config.train_on == "all"
-    with _prepared(config) as (model, pipeline):
-        checkpoint.load(
-            _folder_of_all(folder).best if is_of_all else folder.best, model
-        )
-    return model, pipeline
-
-
-def make_pipeline(
-    config: RunConfig,
-    dataset: SequenceDataset,
-    strategy: tf.distribute.Strategy | None = None,
-) -> BatchPipeline:
-    """The `BatchPipeline` that a run's settings describe, for both tasks.
-
-    Args:
-        config: The settings.
-        dataset: The dataset.
-        strategy: Devices that share a step; None is one device.
-    """
-    return BatchPipeline(
-        dataset,
-        batch_size=config.batch_size,
-        evaluation_batch_size=config.evaluation_batch_size,
-        max_rec_history=config.max_rec_history,
-        max_search_history=config.max_search_history,
-        max_query_words=config.max_query_words,
-        max_clicked_items=config.max_clicked_items,
-        num_negatives=config.num_negatives,
-        num_sampled=config.num_sampled,
-        unknown_share=config.unknown_share,
-        num_groups=config.history_groups,
-        seed=config.seed,
-        num_replicas=strategy.num_replicas_in_sync if strategy else 1,
-        num_workers=num_workers(strategy) if strategy else 1,
-    )
-
-
 def _train_on_all(config, folder, epochs, resume, verbose):
     """Trains anew, on the targets of all splits, as long as validation chose."""
     rates = None
     if config.schedule == "plateau":
         rates = final.read_learning_rates(folder.history, epochs)
-    own = _folder_of_all(folder)
+    own = folder_of_all(folder)
     with (
-        _prepared(config, train_on="all") as (model, pipeline),
+        prepared(config, train_on="all") as (model, pipeline),
         full_disk_named(folder.path),
         _locked(folder, model) as is_chief,
     ):
@@ -247,40 +138,6 @@ def _train_on_all(config, folder, epochs, resume, verbose):
         )
 
 
-def _folder_of_all(folder: RunDirectory) -> RunDirectory:
-    return RunDirectory(folder.all)
-
-
-@contextlib.contextmanager
-def _prepared(
-    config: RunConfig, train_on: str = "train"
-) -> Iterator[tuple[Model, BatchPipeline]]:
-    """A model with its data, on its devices, in the precision of the config."""
-    strategy = make_strategy(config.strategy, config.tpu)
-    policy = keras.mixed_precision.dtype_policy()
-    keras.mixed_precision.set_dtype_policy(_POLICIES[config.precision])
-    try:
-        dataset = SequenceDataset.open(config.dataset_dir)
-        keras.utils.set_random_seed(config.seed)
-        pipeline = make_pipeline(config, dataset, strategy)
-        pipeline = dataclasses.replace(pipeline, train_on=train_on)
-        with strategy.scope():
-            model = build_model(config.model, pipeline, config.hyperparameters)
-            pipeline = fit_pipeline(pipeline, model)
-            compile_model(
-                model,
-                _learning_rate(config, pipeline),
-                config.l2,
-                embedding_optimizer=config.embedding_optimizer,
-                clip_norm=config.clip_norm,
-                jit_compile=config.jit_compile,
-                steps_per_execution=config.steps_per_execution,
-            )
-        yield model, pipeline
-    finally:
-        keras.mixed_precision.set_dtype_policy(policy)
-
-
 def _start_from(model, pipeline, run_dir):
     """Takes the weights of another run that fit; tells which."""
     other, others = load_run(run_dir, served=True)
@@ -288,106 +145,3 @@ def _start_from(model, pipeline, run_dir):
         return transfer.take_weights(model, other, pipeline.dataset, others.dataset)
     except ValueError as error:
         raise ConfigError(f"init_from={run_dir}: {error}") from error
-
-
-def _learning_rate(config, pipeline):
-    if config.schedule == "plateau":
-        return config.learning_rate
-    try:
-        return WarmupDecay(
-            config.learning_rate,
-            config.epochs * pipeline.steps_per_epoch("train"),
-            config.warmup_steps,
-            config.min_learning_rate,
-            config.schedule,
-        )
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
-
-
-def _evaluate_best(model, pipeline, folder, other=""):
-    """Restores the best epoch; writes and returns its metrics.
-
-    Args:
-        other: Name of the dataset's folder where it is not the run's own.
-    """
-    epoch = checkpoint.load(folder.best, model)["epoch"]
-    is_chief = Workers(model.distribute_strategy).is_chief
-    metrics: dict[str, Any] = {}
-    for split, ranks in rank_targets(model, pipeline, SPLITS).items():
-        metrics[split] = metrics_by_task(ranks)
-        if is_chief:
-            folder.write_ranks(split, ranks, other)
-    metrics["epoch"] = epoch
-    with Workers(model.distribute_strategy).chief_first():
-        baselines = load_baselines(pipeline.dataset)
-    metrics["baselines"] = {
-        ranker: {task: by_split["test"][task] for task in model.tasks}
-        for ranker, by_split in baselines.items()
-    }
-    if is_chief:
-        folder.write_metrics(metrics, other)
-    return metrics
-
-
-def _config_to_open(folder, changes):
-    """The run's settings with some of others, to evaluate or export it."""
-    kept = folder.load_config()
-    config = dataclasses.replace(kept, **changes)
-    if config.strategy != "tpu":
-        config = dataclasses.replace(config, tpu="")
-    config = _absolute(config).check()
-    _refuse(set(kept.changed(config)) - _CHANGEABLE, folder)
-    return config
-
-
-def _check_folder(config, folder, resume):
-    if not resume:
-        folder.require_free()
-        return
-    changed = set(folder.load_config().changed(config))
-    refused = changed - _CHANGEABLE
-    if config.schedule != "plateau":
-        # Its length is the course of the learning rate.
-        refused |= changed & {"epochs"}
-    _refuse(refused, folder)
-
-
-def _refuse(changed, folder):
-    if changed:
-        raise ConfigError(
-            f"{min(changed)} is not what the run was started with (see "
-            f"{folder.config}); leave it out, or start a run in another folder"
-        )
-
-
-def _absolute(config):
-    """The config with paths that hold in every folder."""
-    paths = {
-        name: str(Path(value).resolve())
-        for name in ("dataset_dir", "init_from")
-        if (value := getattr(config, name)) is not None
-    }
-    return dataclasses.replace(config, **paths)
-
-
-def _summary(config, model, pipeline):
-    info = pipeline.dataset.info
-    steps = pipeline.steps_per_epoch("train")
-    alone = dataclasses.replace(pipeline, num_replicas=1, num_workers=1)
-    lines = [
-        f"{config.model}: {model.count_params():,} weights; {info.name}: "
-        f"{info.num_users:,} users, {info.num_items:,} items, {steps:,} steps an epoch"
-    ]
-    if (fewer := alone.steps_per_epoch("train")) != steps:
-        lines.append(
-            f"One worker would take {fewer:,} steps: workers share the users, and all "
-            "take as many steps as the one whose users have most targets"
-        )
-    if config.strategy != "one_device":
-        number = pipeline.num_replicas
-        found = "" if number > 1 else ": TensorFlow finds one device"
-        lines.append(
-            f"strategy={config.strategy}: {number} replica{'s' * (number > 1)}{found}"
-        )
-    return "\n".join(lines)

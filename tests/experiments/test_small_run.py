@@ -18,8 +18,7 @@ from run_folders import (
     read_metrics,
 )
 
-from sar_tf.training import checkpoint
-from sar_tf.training import run as run_function
+from sar_tf.training import checkpoint, prepare
 from sar_tf.training.run_directory import RunDirectory
 
 FLAGS = (
@@ -244,7 +243,7 @@ def test_a_folder_that_cannot_be_written(run, undisturbed, small_flags, tmp_path
 
 def test_a_loss_that_is_not_finite(run, small_flags, tmp_path, monkeypatch):
     # Far above the rates that a flag may set.
-    monkeypatch.setattr(run_function, "_learning_rate", lambda *_: 1e30)
+    monkeypatch.setattr(prepare, "_learning_rate", lambda *_: 1e30)
     run_dir = RunDirectory(tmp_path / "run")
     message = error_of(
         run,
