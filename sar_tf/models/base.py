@@ -7,12 +7,12 @@ from typing import Any
 from keras import ops
 
 from sar_tf.models import groups
-from sar_tf.models.ids import known_ids
+from sar_tf.models.inputs import of_task, row_inputs, select
 from sar_tf.models.reduction import mean_of_terms
 from sar_tf.models.retrieval import Retrieval
 from sar_tf.models.trained import MAIN_LOSS, TrainedModel
 from sar_tf.settings import Size, Weight
-from sar_tf.spec import INPUTS, DataSpec, inputs_of, reads_history
+from sar_tf.spec import DataSpec
 
 
 class Model(Retrieval, TrainedModel):
@@ -198,18 +198,18 @@ class Model(Retrieval, TrainedModel):
 
     def score(self, task: str, batch: dict[str, Any]) -> Any:
         """Scores of a task's candidates after the sigmoid: `(B, C)`."""
-        return self(_of_task(task, batch), training=False)[task]["scores"]
+        return self(of_task(task, batch), training=False)[task]["scores"]
 
     def losses_of(self, task: str, batch: dict[str, Any]) -> dict[str, Any]:
         """The losses of a task's batch in training: `{loss name: scalar}`."""
-        outputs = self(_of_task(task, batch), training=True)[task]
+        outputs = self(of_task(task, batch), training=True)[task]
         return {
             name: mean_of_terms(terms)[0] for name, terms in outputs["losses"].items()
         }
 
     def call(self, batch: dict[str, Any], training: bool = False) -> dict[str, Any]:
         self._require_tables()
-        batch = self._select(batch)
+        batch = select(batch, self.spec, self.needs, self.tasks)
         history = batch.pop("history", None)
         cut = [groups.Group(0, None, None)]
         if history is not None:
@@ -228,7 +228,7 @@ class Model(Retrieval, TrainedModel):
                     for t in batch
                 },
                 {t: groups.slice_rows(targets[t], places[t]) for t in batch},
-                {t: groups.slice_rows(_row_inputs(batch[t]), places[t]) for t in batch},
+                {t: groups.slice_rows(row_inputs(batch[t]), places[t]) for t in batch},
                 training,
             )
             for task, part in found.items():
@@ -268,18 +268,6 @@ class Model(Retrieval, TrainedModel):
                 found[task] = {"rows": found[task], "vectors": vectors}
         return found
 
-    def _select(self, batch):
-        """The parts of a batch that the model reads, with ids that it knows."""
-        selected = {}
-        if reads_history(self.needs):
-            wanted = inputs_of(("history", "groups"), self.needs)
-            selected["history"] = _pick(self.spec, batch["history"], wanted)
-        for task in self.tasks:
-            if task in batch:
-                wanted = inputs_of(("row", "draw"), self.needs, task)
-                selected[task] = _pick(self.spec, batch[task], wanted)
-        return selected
-
     def _outputs(self, task, found, inputs, rows, training):
         vectors = None
         if training and self.retrieval_head is not None:
@@ -312,19 +300,3 @@ def _chosen_tasks(cls, tasks):
             f"not {', '.join(tasks) or 'none'}"
         )
     return tuple(task for task in cls.tasks if task in tasks)
-
-
-def _of_task(task, batch):
-    return {name: batch[name] for name in ("history", task) if name in batch}
-
-
-def _pick(spec, arrays, wanted):
-    return {
-        entry.name: known_ids(spec, entry.name, arrays[entry.name])
-        for entry in wanted
-        if entry.name in arrays
-    }
-
-
-def _row_inputs(inputs):
-    return {name: x for name, x in inputs.items() if INPUTS[name].part == "row"}

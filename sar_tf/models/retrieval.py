@@ -6,6 +6,7 @@ from typing import Any
 from keras import ops
 
 from sar_tf.layers.retrieval import RetrievalHead
+from sar_tf.models.inputs import select
 
 RETRIEVAL_LOSS = "retrieval_loss"
 
@@ -34,7 +35,8 @@ class Retrieval:
                 candidates.
         """
         inputs = {"candidates": ops.zeros((1, 1), "int32"), **batch[task]}
-        batch = self._select({**batch, task: inputs})
+        batch = {**batch, task: inputs}
+        batch = select(batch, self.spec, self.needs, self.tasks)
         return self._target_vectors(
             task,
             batch.get("history"),

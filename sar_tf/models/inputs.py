@@ -1,0 +1,51 @@
+"""The parts of a batch that a model reads."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from sar_tf.models.ids import known_ids
+from sar_tf.spec import INPUTS, DataSpec, Input, inputs_of, reads_history
+
+
+def select(
+    batch: Mapping[str, Mapping[str, Any]],
+    spec: DataSpec,
+    needs: Collection[str],
+    tasks: Collection[str],
+) -> dict[str, dict[str, Any]]:
+    """The inputs that a model needs, with ids that it knows.
+
+    Args:
+        batch: As `sar_tf.spec` describes it.
+        spec: Sizes of the dataset.
+        needs, tasks: Those of the model.
+    """
+    selected = {}
+    if reads_history(needs):
+        wanted = inputs_of(("history", "groups"), needs)
+        selected["history"] = _pick(spec, batch["history"], wanted)
+    for task in tasks:
+        if task in batch:
+            wanted = inputs_of(("row", "draw"), needs, task)
+            selected[task] = _pick(spec, batch[task], wanted)
+    return selected
+
+
+def of_task(task: str, batch: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a batch that one task reads."""
+    return {name: batch[name] for name in ("history", task) if name in batch}
+
+
+def row_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a task's inputs that have a row for each target."""
+    return {name: x for name, x in inputs.items() if INPUTS[name].part == "row"}
+
+
+def _pick(
+    spec: DataSpec, arrays: Mapping[str, Any], wanted: Collection[Input]
+) -> dict[str, Any]:
+    return {
+        entry.name: known_ids(spec, entry.name, arrays[entry.name])
+        for entry in wanted
+        if entry.name in arrays
+    }
