@@ -20,7 +20,7 @@ def test_scores_are_products_of_the_vectors(name):
     model = randomize(models.get(name)(SPEC, feature_tables(SPEC)), scale=0.2)
     inputs = batch(SPEC, random_histories(SPEC, [(4, 3), (2, 1), (0, 0)]))
     items = np.arange(SPEC.num_items + 1, dtype="int32")
-    item_vectors = numpy(model.encode_items(items))
+    item_vectors = numpy(model.item_vectors(items))
     for task in model.tasks:
         own = {**inputs[task], "candidates": np.tile(items, (3, 1))}
         expected = numpy(model.score(task, {**inputs, task: own}))

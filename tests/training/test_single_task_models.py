@@ -72,6 +72,6 @@ def test_the_exported_model_scores_the_same(runs, tmp_path):
             arrays[name] = tf.gather(batch["history"][name], arrays["history_row"])
     served = tf.saved_model.load(tmp_path / "1")
     inputs = {name: arrays[name] for name in dense_signature(task, model)}
-    scores = served.signatures[f"rank_{task}"](**inputs)["scores"]
+    scores = served.signatures[f"rank_{task}_dense"](**inputs)["scores"]
     expected = keras.ops.convert_to_numpy(model.score(task, batch))
     np.testing.assert_allclose(scores, expected, atol=1e-6)
