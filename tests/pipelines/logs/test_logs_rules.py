@@ -56,8 +56,9 @@ def test_too_many_malformed_rows_fail(tmp_path):
     [
         ("last_days=1,1", "UTC", [0, 1, 2]),
         ("by_time=2024-05-02T12:40,2024-05-03T08:20", "UTC", [0, 1, 1]),
-        # 18:30 of May 2 in UTC is May 3 in Tokyo, and 8:15 of May 3 is, too.
-        ("last_days=1,1", "Asia/Tokyo", [0, 0, 1]),
+        # The log ends at 20:00 of May 3, May 4 in Tokyo; May 3 begins there at 15:00
+        # of May 2.
+        ("last_days=1,1", "Asia/Tokyo", [0, 1, 1]),
     ],
 )
 def test_splits(tmp_path, split, zone, expected):
@@ -85,12 +86,15 @@ def test_users_of_one_behavior_and_rare_words(tmp_path):
 
 
 def test_k_core(tmp_path):
-    events = write_as(tmp_path, "events.csv", SHOP)
+    text = SHOP + "".join(
+        f"eve,2024-05-0{day} 07:00,click,p{item},,\n"
+        for day, item in enumerate((7, 8, 7, 8), start=1)
+    )
     # p3, p5 and p6 are clicked once; then cem has one interaction left.
-    made = build(tmp_path, events, min_interactions=2, num_negatives=1)
+    made = build(tmp_path, write_as(tmp_path, "e.csv", text), min_interactions=2)
     found, dataset = records(made)
-    assert list(found) == ["ann", "bob"]
-    assert dataset.vocabulary("item") == ["p1", "p2", "p4"]
+    assert sorted(found) == ["ann", "bob", "eve"]
+    assert dataset.vocabulary("item") == ["p1", "p2", "p4", "p7", "p8"]
 
 
 def test_no_search_at_all_trains_sasrec(tmp_path):
@@ -98,7 +102,9 @@ def test_no_search_at_all_trains_sasrec(tmp_path):
         line for line in SHOP.splitlines(keepends=True) if ",search," not in line
     )
     events = write_as(
-        tmp_path, "events.csv", text + "cem,2024-05-03 07:00,click,p6,,\n"
+        tmp_path,
+        "events.csv",
+        text + "cem,2024-05-03 07:00,click,p6,,\nbob,2024-05-04 20:00,click,p2,,\n",
     )
     with pytest.raises(UserError, match="have no search at all, so --keep=both"):
         build(tmp_path, events, keep="both")
@@ -113,7 +119,8 @@ def test_no_recommendation_at_all_trains_qem(tmp_path):
     lines = SHOP.splitlines(keepends=True)
     text = "".join(line for line in lines if ",click," not in line)
     text += (
-        "bob,2024-05-03 12:30,search,,coat,p4\nbob,2024-05-04 12:30,search,,hat,p1\n"
+        "bob,2024-05-03 12:30,search,,coat,p4\nbob,2024-05-04 12:30,search,,hat,p3\n"
+        "bob,2024-05-05 12:30,search,,coat,p2\n"
     )
     made = build(tmp_path, write_as(tmp_path, "events.csv", text))
     assert DatasetInfo.load(made).targets["rec"] == {
