@@ -6,10 +6,12 @@ Its modules in the order in which data flows; none imports a later one:
     clock       times
     columns     finds the columns of a table
     files       finds the files of a table and cuts them into pieces
-    reader      reads a piece into columns
+    rows        reads values and finds malformed rows
+    reader      reads a piece into rows
     events      rows of events, laid out on disk by user
     features    features of items and users
     group       groups rows into behaviors
+    sources     finds the files and columns of all tables
     logs        reads all tables in several processes and lists malformed rows
     tables      vocabularies, dense ids and features of kept users and items
     days        the split

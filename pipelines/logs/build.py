@@ -21,8 +21,9 @@ from pipelines.common.summary import finish
 from pipelines.logs.days import make_splits
 from pipelines.logs.features import encode_features
 from pipelines.logs.group import BadPlace, group_part, save_codes
-from pipelines.logs.logs import TableReader, open_tables, read_events
+from pipelines.logs.logs import Logs, TableReader, read_events
 from pipelines.logs.settings import Settings
+from pipelines.logs.sources import Sources, open_tables
 from sar_tf.startup import import_tensorflow
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def build_dataset(
         )
 
 
-def _require_users(kept: Kept, logs, settings: Settings) -> None:
+def _require_users(kept: Kept, logs: Logs, settings: Settings) -> None:
     if not kept.num_users:
         if settings.keep == "both" and not (logs.num_rec and logs.num_search):
             missing = "search" if logs.num_rec else "recommendation"
@@ -138,7 +139,7 @@ def _require_users(kept: Kept, logs, settings: Settings) -> None:
 def _write_records(
     staging: Path,
     reader: TableReader,
-    sources,
+    sources: Sources,
     paths: list[Path],
     kept: Kept,
     settings: Settings,

@@ -12,9 +12,9 @@ import numpy as np
 from pipelines.common.report import Report
 from pipelines.logs.columns import USUAL_NAMES
 from pipelines.logs.events import EventReport, parse_events
-from pipelines.logs.logs import Source, first_rows, open_tables
-from pipelines.logs.reader import Rows
+from pipelines.logs.rows import Rows
 from pipelines.logs.settings import TABLES, FeatureTable, Settings
+from pipelines.logs.sources import Source, first_rows, open_tables
 
 EXAMPLES = 3
 

@@ -15,7 +15,8 @@ from pipelines.common.shuffle import save_chunks
 from pipelines.logs import clock
 from pipelines.logs.columns import read_columns
 from pipelines.logs.files import Piece
-from pipelines.logs.reader import Rows, read_piece
+from pipelines.logs.reader import read_piece
+from pipelines.logs.rows import Rows
 from pipelines.logs.settings import EventTable
 from sar_tf.data.tokenizer import Tokenizer, get_tokenizer
 

@@ -13,7 +13,8 @@ from pipelines.common.vocabulary import Vocabulary
 from pipelines.logs.columns import read_columns
 from pipelines.logs.events import MAX_WORDS
 from pipelines.logs.files import Piece
-from pipelines.logs.reader import Rows, read_piece
+from pipelines.logs.reader import read_piece
+from pipelines.logs.rows import Rows
 from pipelines.logs.settings import FeatureTable
 from sar_tf.data.tokenizer import get_tokenizer
 

@@ -169,3 +169,12 @@ def test_describe_writes_a_toml_that_the_job_reads(tmp_path, monkeypatch, capsys
     assert records(tmp_path / "made")[0] == expected
     with pytest.raises(SystemExit, match=r"shop.toml exists"):
         main(["--events.files=events.csv", "--describe=shop.toml"])
+
+
+def test_other_types_and_unclicked_rows(tmp_path, capfd):
+    lines = SHOP.replace("clicked_items", "clicked_items,click").splitlines()
+    text = "\n".join([lines[0], *(f"{line},1" for line in lines[1:])])
+    text += "\nann,2024-05-02 10:00,click,p5,,,0\nann,2024-05-02 10:00,refund,p5,,,1\n"
+    found, _ = records(build(tmp_path, write_as(tmp_path, "events.csv", text)))
+    assert fields(found["ann"])["item"] == [0, 3, 4, 0]
+    assert "rows of type 'refund', which is not read" in capfd.readouterr().err
