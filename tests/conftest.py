@@ -21,9 +21,15 @@ def pytest_collection_modifyitems(items):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    """A test draws the same weights and numbers, whichever tests ran before it."""
+    """A test draws the same weights and numbers, whichever tests ran before it.
+
+    And graphs run a few times: they are not worth optimizing either. Tests that start
+    programs have them optimized.
+    """
     if keras := sys.modules.get("keras"):
         keras.utils.set_random_seed(1)
+    if tf := sys.modules.get("tensorflow"):
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 @pytest.fixture(scope="session")
