@@ -91,7 +91,5 @@ def _read(path: Path, origin: str) -> list[Flag]:
         if not line.startswith("--"):
             reason = f"{line[:40]!r} is no flag; write --flag=value"
             raise FlagError(f"{path}:{number}: {reason}")
-                f"{path}:{number}: {line[:40]!r} is no flag; write --flag=value"
-            )
         flags.append(Flag(line, f"{path}:{number}: "))
     return flags

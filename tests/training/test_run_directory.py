@@ -96,7 +96,5 @@ def test_metrics_on_another_dataset_have_files_of_their_own(tmp_path):
     run.of_dataset("data/other").write_metrics({"epoch": 4})
     assert json.loads(run.metrics.read_text()) == {"epoch": 3}
     assert json.loads((tmp_path / "metrics-other.json").read_text()) == {"epoch": 4}
-    with pytest.raises(
-        RunDirectoryError, match=r"metrics-other\.json is already there"
-    ):
+    with pytest.raises(RunDirectoryError, match=r"metrics-other\.json is already"):
         run.of_dataset("elsewhere/other")
