@@ -1,12 +1,14 @@
 """Files and folders that appear only when they are complete. Needs no TensorFlow."""
 
 import contextlib
+import logging
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-_PREFIX = ".partial-"
+_LOG = logging.getLogger(__name__)
+PARTIAL = ".partial-"
 ADVICE = (
     "free some disk space or make the folder writable, then start again; files that "
     "were complete before are unchanged, and --resume continues a run"
@@ -20,12 +22,12 @@ class WriteError(OSError):
 def partial_path(path: str | os.PathLike) -> Path:
     """The hidden path beside `path` to which its content is written first."""
     path = Path(path)
-    return path.with_name(f"{_PREFIX}{path.name}")
+    return path.with_name(f"{PARTIAL}{path.name}")
 
 
 def remove_partial(folder: str | os.PathLike) -> None:
     """Removes the unfinished files that a killed process left in a folder."""
-    for path in Path(folder).glob(f"{_PREFIX}*"):
+    for path in Path(folder).glob(f"{PARTIAL}*"):
         path.unlink()
 
 
@@ -115,6 +117,37 @@ def _locked(beside: Path, path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked_file(path: Path, what: str | os.PathLike) -> Iterator[None]:
+    """Holds the lock of a file, which stays; the system frees it with the process.
+
+    Args:
+        path: The file; it is made.
+        what: What the lock protects, for the error.
+
+    Raises:
+        WriteError: Another process holds the lock.
+    """
+    import fcntl
+
+    # Network file systems lock only what is open for writing.
+    with open(path, "ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise WriteError(
+                f"another process is writing {what}; wait for it to end"
+            ) from None
+        except OSError as error:
+            _LOG.warning(
+                "%s cannot be locked (%s); see that no other process writes %s",
+                path,
+                error.strerror,
+                what,
+            )
+        yield
 
 
 def _clear(folder: Path) -> None:

@@ -91,10 +91,32 @@ class HistoryCsv(keras.callbacks.Callback):
         super().__init__()
         self.path = Path(path)
         self.rows = []
-        if initial_epoch and self.path.is_file():
+        if initial_epoch:
+            self.rows = self._read(initial_epoch)
+
+    def _read(self, epochs):
+        """The rows of complete epochs, all of them."""
+        try:
             with open(self.path, newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-            self.rows = [row for row in rows if int(row["epoch"]) <= initial_epoch]
+                rows = list(csv.DictReader(file, strict=True))[:epochs]
+            numbers = [int(row["epoch"]) for row in rows]
+            if numbers != list(range(1, epochs + 1)):
+                raise ValueError(f"it has no rows of the epochs 1 to {epochs}")
+            for row in rows:
+                if None in row or not all(row.values()):
+                    raise ValueError(f"the row of epoch {row['epoch']} is not whole")
+                for value in row.values():
+                    float(value)
+        except FileNotFoundError:
+            reason = "is missing"
+        except (csv.Error, KeyError, TypeError, ValueError) as error:
+            reason = f"is damaged ({error!r})"
+        else:
+            return rows
+        raise TrainingError(
+            f"{self.path} {reason}; put back a copy of it, or train again in another "
+            "--run_dir"
+        )
 
     def on_epoch_end(self, epoch, logs=None):
         self.rows.append({"epoch": epoch + 1, **logs})

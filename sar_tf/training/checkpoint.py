@@ -96,7 +96,9 @@ def load_state(path):
             return json.loads(file.attrs[_STATE])
     except FileNotFoundError as error:
         raise CheckpointError(
-            f"{path}: no such checkpoint; train first, with --mode=train"
+            f"{path}: no such checkpoint; if the run has not ended its first epoch, "
+            "go on with --resume; else put back a copy of it, or train again in "
+            "another --run_dir"
         ) from error
     except (PermissionError, DamagedError):
         raise  # A file without permission may be undamaged.
@@ -169,6 +171,28 @@ def load_last(last, previous, model):
             "again in another --run_dir"
         )
     return None
+
+
+def require_best(run_dir, state):
+    """Checks before training goes on that nothing of a run's past is missing.
+
+    Args:
+        run_dir: `RunDirectory`, which names the files.
+        state: The state of the last checkpoint; None without one.
+
+    Raises:
+        CheckpointError: The last or the best checkpoint is missing or damaged.
+    """
+    if state is None:
+        # A run that is killed at the end of a first epoch of one step has no last one.
+        has_best = run_dir.best.exists() and load_state(run_dir.best)["epoch"] != 1
+        if has_best or run_dir.metrics.exists():
+            raise CheckpointError(
+                f"{run_dir.last} is missing, though the run has trained; put back a "
+                "copy of it, or train again in another --run_dir"
+            )
+    elif state["epoch"]:
+        load_state(run_dir.best)
 
 
 def find_not_finite(model):

@@ -1,6 +1,7 @@
 """`RunConfig`: everything that a run is told, with types, ranges and meanings."""
 
 import dataclasses
+import hashlib
 import json
 import typing
 from collections.abc import Mapping
@@ -23,6 +24,8 @@ GROUPS = {
     "devices": DeviceSettings,
 }
 _VERSION = "sar_tf_version"
+_CHECKSUM = "checksum"
+_ADVICE = "put back a copy of it, or train again in another run_dir"
 
 
 class ConfigError(ValueError):
@@ -115,10 +118,10 @@ class RunConfig(DeviceSettings, TrainingSettings, DataSettings, RunSettings):
     def to_json(self) -> str:
         """The text of a config.json, which names the version of sar_tf too."""
         values = {_VERSION: sar_tf.__version__, **dataclasses.asdict(self)}
-        return json.dumps(values, indent=2) + "\n"
+        return json.dumps({**values, _CHECKSUM: _checksum(values)}, indent=2) + "\n"
 
     @classmethod
-    def from_json(cls, text: str, path: Any = "config.json") -> "RunConfig":
+    def from_json(cls, text: str | bytes, path: Any = "config.json") -> "RunConfig":
         """Reads what `to_json` made.
 
         Args:
@@ -130,9 +133,16 @@ class RunConfig(DeviceSettings, TrainingSettings, DataSettings, RunSettings):
         """
         try:
             values = json.loads(text)
-            version = values.pop(_VERSION)
+            checksum = values.pop(_CHECKSUM)
+            version = values[_VERSION]
         except (ValueError, KeyError, AttributeError, TypeError) as error:
-            raise ConfigError(f"{path} is damaged ({error!r})") from error
+            raise ConfigError(f"{path} is damaged ({error!r}); {_ADVICE}") from error
+        if checksum != _checksum(values):
+            raise ConfigError(
+                f"{path} is damaged or was edited (its checksum is not that of its "
+                f"content); {_ADVICE}"
+            )
+        del values[_VERSION]
         names = {field.name for field in dataclasses.fields(cls)}
         origin = (
             f"sar_tf {version} wrote it, this is {sar_tf.__version__}; use that "
@@ -163,7 +173,7 @@ class RunConfig(DeviceSettings, TrainingSettings, DataSettings, RunSettings):
             ConfigError: As `from_json`.
             OSError: The file cannot be read.
         """
-        return cls.from_json(Path(path).read_text(encoding="utf-8"), path)
+        return cls.from_json(Path(path).read_bytes(), path)
 
     def changed(self, other: "RunConfig") -> list[str]:
         """The names of settings and hyperparameters that another config has otherwise.
@@ -180,6 +190,11 @@ class RunConfig(DeviceSettings, TrainingSettings, DataSettings, RunSettings):
             for name in sorted(mine.keys() | others.keys())
             if name not in mine or name not in others or mine[name] != others[name]
         ]
+
+
+def _checksum(values: Mapping[str, Any]) -> str:
+    """The SHA-256 of values of JSON, whatever the order and layout of their text."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def hyperparameter_settings(model: str) -> dict[str, Setting]:

@@ -56,6 +56,8 @@ def fit(
         # The chief first, which may have to put the files in order.
         with workers.chief_first():
             state = checkpoint.load_last(run_dir.last, run_dir.previous, model)
+        if workers.is_chief:
+            checkpoint.require_best(run_dir, state)
     best = state and state["callbacks"]["early_stopping"]["best"]
     progress = Progress(
         model.tasks, epochs, verbose if workers.is_chief else "none", best
@@ -106,10 +108,12 @@ def _fit_on(
         stateful,
         state,
     )
-    records = [
-        callbacks.HistoryCsv(run_dir.history, epoch),
-        keras.callbacks.TensorBoard(run_dir.events, write_graph=False),
-    ]
+    records = []
+    if workers.is_chief:
+        records = [
+            callbacks.HistoryCsv(run_dir.history, epoch),
+            keras.callbacks.TensorBoard(run_dir.events, write_graph=False),
+        ]
     progress, *others = more
     progress.start_step = step
     model.train_function.begin(steps - step)
@@ -130,7 +134,7 @@ def _fit_on(
             callbacks.LearningRate(),
             *stateful.values(),
             progress,
-            *(records if workers.is_chief else ()),
+            *records,
             finite_steps,
             *others,
             checkpoints,

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from sar_tf.data.dataset import SequenceDataset
+from sar_tf.data.dataset_info import DatasetError
 from sar_tf.data.pipeline import BatchPipeline
 from sar_tf.metrics.ranks import metrics_by_task
 from sar_tf.models import Model
@@ -32,7 +33,6 @@ _CHANGEABLE = {
     "dataset_dir",
     "epochs",
     "evaluation_batch_size",
-    "init_from",
     "steps_per_execution",
     "strategy",
     "tpu",
@@ -81,8 +81,14 @@ def run(
         _check_resumed(config, folder)
     else:
         folder.require_free()
-    with _prepared(config) as (model, pipeline), full_disk_named(folder.path):
+    with contextlib.ExitStack() as stack:
+        model, pipeline = stack.enter_context(_prepared(config))
+        _require_targets(pipeline, ("train", *SPLITS))
         is_chief = Workers(model.distribute_strategy).is_chief
+        stack.enter_context(folder.locked(is_chief))
+        stack.enter_context(full_disk_named(folder.path))
+        if is_chief and not resume:
+            folder.require_free()  # Another run may have started meanwhile.
         if verbose != "none" and is_chief:
             print(_summary(config, model, pipeline), flush=True)
         if config.init_from and not resume:
@@ -112,6 +118,9 @@ def run(
 def evaluate_run(run_dir: str | Path, **changes: Any) -> dict[str, Any]:
     """Evaluates the best epoch of a run again; writes metrics.json and ranks/.
 
+    Another dataset_dir than the run's has files of its own: metrics-NAME.json and
+    ranks-NAME/, with the name of its folder.
+
     Args:
         run_dir: The run's folder.
         changes: Settings of `RunConfig` that differ from the run's: another
@@ -128,8 +137,14 @@ def evaluate_run(run_dir: str | Path, **changes: Any) -> dict[str, Any]:
     """
     folder = RunDirectory(run_dir)
     config = _config_to_open(folder, changes)
-    with _prepared(config) as (model, pipeline), full_disk_named(folder.path):
-        return _evaluate_best(model, pipeline, folder)
+    known = folder.load_config().dataset_dir
+    with _prepared(config) as (model, pipeline):
+        _require_targets(pipeline, SPLITS)
+        is_chief = Workers(model.distribute_strategy).is_chief
+        with folder.locked(is_chief), full_disk_named(folder.path):
+            if config.dataset_dir != known:
+                folder = folder.of_dataset(config.dataset_dir)
+            return _evaluate_best(model, pipeline, folder)
 
 
 def load_run(run_dir: str | Path, **changes: Any) -> tuple[Model, BatchPipeline]:
@@ -216,12 +231,22 @@ def _prepared(config: RunConfig) -> Iterator[tuple[Model, BatchPipeline]]:
         keras.mixed_precision.set_dtype_policy(policy)
 
 
+def _require_targets(pipeline, splits):
+    """Finds a split without targets before it is needed, perhaps hours later."""
+    for split in splits:
+        if not pipeline.steps_per_epoch(split):
+            raise DatasetError(
+                f"{pipeline.dataset.dataset_dir} has no {split} targets for the tasks "
+                f"{', '.join(pipeline.tasks)}; make it of a longer log"
+            )
+
+
 def _start_from(model, run_dir):
     """Takes the best weights of another run that fit; tells which."""
-    other, _ = load_run(run_dir)
     try:
+        other, _ = load_run(run_dir)
         return transfer.take_weights(model, other)
-    except ValueError as error:
+    except ValueError as error:  # Errors of the run folder and the checkpoint, too.
         raise ConfigError(f"init_from={run_dir}: {error}") from error
 
 
@@ -301,8 +326,14 @@ def _absolute(config):
 
 def _summary(config, model, pipeline):
     info = pipeline.dataset.info
+    replicas = pipeline.num_replicas
+    shared = ""
+    if config.strategy != "one_device":
+        shared = f" of {replicas} replica{'s' * (replicas > 1)}"
+    if pipeline.num_workers > 1:
+        shared += "; the worker with most targets sets the number"
     return (
         f"{config.model}: {model.count_params():,} weights; {info.name}: "
         f"{info.num_users:,} users, {info.num_items:,} items, "
-        f"{pipeline.steps_per_epoch('train'):,} steps an epoch"
+        f"{pipeline.steps_per_epoch('train'):,} steps an epoch{shared}"
     )

@@ -63,6 +63,7 @@ def undisturbed(launch, tmp_path_factory):
 def test_the_run_folder_is_that_of_one_device(undisturbed, run):
     """Every validation and test target is counted once, and only the chief writes."""
     assert sorted(path.name for path in undisturbed.iterdir()) == [
+        ".lock",
         "checkpoints",
         "config.json",
         "events",

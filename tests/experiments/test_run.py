@@ -24,6 +24,7 @@ def unisar(run_process, small_flags, tmp_path_factory):
 def test_a_run_folder_stands_alone(unisar):
     folder = unisar[0]
     assert sorted(path.name for path in folder.iterdir()) == [
+        ".lock",
         "checkpoints",
         "config.json",
         "events",

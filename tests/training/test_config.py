@@ -1,9 +1,11 @@
+import dataclasses
 import json
 import math
 
 import pytest
 
 import sar_tf
+from sar_tf.training import config
 from sar_tf.training.config import GROUPS, ConfigError, RunConfig
 
 CONFIG = RunConfig(
@@ -114,7 +116,9 @@ def test_json_round_trip():
 )
 def test_json_of_another_version_or_damaged(change, expected):
     values = {**json.loads(CONFIG.to_json()), "sar_tf_version": "0.0.9", **change}
-    text = json.dumps({name: value for name, value in values.items() if value != ...})
+    del values["checksum"]
+    values = {name: value for name, value in values.items() if value != ...}
+    text = json.dumps({**values, "checksum": config._checksum(values)})
     with pytest.raises(ConfigError, match=expected) as raised:
         RunConfig.from_json(text, "run/config.json")
     assert "\n" not in str(raised.value)
@@ -123,6 +127,22 @@ def test_json_of_another_version_or_damaged(change, expected):
 
 
 def test_changed():
-    other = RunConfig.from_json(CONFIG.to_json().replace("0.2", "0.3"))
+    other = dataclasses.replace(
+        CONFIG, hyperparameters={**CONFIG.hyperparameters, "dropout": 0.3}
+    )
     assert CONFIG.changed(other) == ["dropout"]
     assert CONFIG.changed(CONFIG) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "changed"),
+    [(b'    "dropout": 0.2,\n', b""), (b'"seed": 1', b'"seed": 2'), (b"{", b"\xff{")],
+)
+def test_a_changed_file_is_named(tmp_path, found, changed):
+    path = tmp_path / "config.json"
+    content = CONFIG.to_json().encode()
+    assert found in content
+    path.write_bytes(content.replace(found, changed, 1))
+    with pytest.raises(ConfigError, match=r"config\.json is damaged") as raised:
+        RunConfig.load(path)
+    assert "\n" not in str(raised.value)

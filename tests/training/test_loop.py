@@ -1,6 +1,7 @@
 """What breaks off goes on as if undisturbed: training of a tiny model."""
 
 import csv
+import shutil
 
 import h5py
 import numpy as np
@@ -167,3 +168,41 @@ def test_the_batch_of_a_loss_that_is_not_finite(tmp_path):
     with np.load(run_dir.broken_batch()) as batch:
         assert "rec/candidates" in list(batch)
         assert not batch["rec/candidates"].any()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: None,
+        lambda text: "",
+        lambda text: "\0" * len(text),
+        lambda text: text[: len(text) * 2 // 3],
+        lambda text: "".join(text.splitlines(True)[1:]),
+        lambda text: "".join(text.splitlines(True)[:-1]),
+    ],
+)
+def test_a_damaged_history_is_named_before_training_goes_on(
+    undisturbed, tmp_path, damage
+):
+    folder = tmp_path / "run"
+    shutil.copytree(undisturbed, folder)
+    path = folder / "history.csv"
+    text = damage(path.read_text())
+    path.unlink() if text is None else path.write_text(text)
+    with pytest.raises(callbacks.TrainingError, match=r"history\.csv is ") as raised:
+        fit(folder, resume=True, epochs=EPOCHS + 1)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("file", ["best", "last"])
+def test_a_missing_checkpoint_is_noticed_before_training_goes_on(
+    undisturbed, tmp_path, file
+):
+    folder = tmp_path / "run"
+    shutil.copytree(undisturbed, folder)
+    run_dir = RunDirectory(folder)
+    run_dir.metrics.write_text("{}")
+    for path in (run_dir.best,) if file == "best" else (run_dir.last, run_dir.previous):
+        path.unlink()
+    with pytest.raises(checkpoint.CheckpointError, match=f"{file}.weights.h5.* copy"):
+        fit(folder, resume=True, epochs=EPOCHS + 1)

@@ -1,8 +1,11 @@
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
+from sar_tf.files import WriteError
 from sar_tf.training.config import RunConfig
 from sar_tf.training.run_directory import RunDirectory, RunDirectoryError
 
@@ -53,3 +56,45 @@ def test_metrics(tmp_path):
     run.write_metrics({"epoch": 4})
     assert json.loads(run.metrics.read_text()) == {"epoch": 4}
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
+
+
+def test_a_run_killed_before_its_first_file_is_free(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.checkpoints.mkdir()
+    (tmp_path / ".partial-config.json").write_text("{")
+    run.require_free()
+    run.last.write_bytes(b"")
+    with pytest.raises(RunDirectoryError, match="already holds a run"):
+        run.require_free()
+
+
+def test_a_second_writer_is_refused_until_the_first_is_killed(tmp_path):
+    run = RunDirectory(tmp_path / "run")
+    code = (
+        "import sys; from sar_tf.training.run_directory import RunDirectory\n"
+        "with RunDirectory(sys.argv[1]).locked(): print(flush=True); input()"
+    )
+    first = subprocess.Popen(
+        [sys.executable, "-c", code, run.path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert first.stdout.readline()
+        with pytest.raises(WriteError, match="another process is writing"):
+            run.locked().__enter__()
+    finally:
+        first.kill()
+        first.communicate()
+    with run.locked():
+        run.require_free()
+
+
+def test_metrics_on_another_dataset_have_files_of_their_own(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.write_metrics({"epoch": 3})
+    run.of_dataset("data/other").write_metrics({"epoch": 4})
+    assert json.loads(run.metrics.read_text()) == {"epoch": 3}
+    assert json.loads((tmp_path / "metrics-other.json").read_text()) == {"epoch": 4}
+    with pytest.raises(RunDirectoryError, match=r"metrics-other\.json is already"):
+        run.of_dataset("elsewhere/other")
