@@ -14,6 +14,7 @@ from sar_tf.data.dataset_info import DatasetError
 from sar_tf.data.pipeline import BatchPipeline
 from sar_tf.metrics.ranks import metrics_by_task
 from sar_tf.models import Model
+from sar_tf.paths import as_path
 from sar_tf.training import checkpoint, loop, transfer
 from sar_tf.training.baselines import load_baselines
 from sar_tf.training.build import build_model, fit_pipeline
@@ -317,7 +318,7 @@ def _refuse(changed, folder):
 def _absolute(config):
     """The config with paths that hold in every folder."""
     paths = {
-        name: str(Path(value).resolve())
+        name: str(as_path(value).resolve())
         for name in ("dataset_dir", "init_from")
         if (value := getattr(config, name)) is not None
     }
