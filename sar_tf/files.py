@@ -6,6 +6,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from sar_tf.paths import AnyPath, as_path, is_remote
+
 _PREFIX = ".partial-"
 ADVICE = (
     "free some disk space or make the folder writable, then start again; files that "
@@ -17,15 +19,15 @@ class WriteError(OSError):
     """A file cannot be written; names the file, the reason and what to do."""
 
 
-def partial_path(path: str | os.PathLike) -> Path:
+def partial_path(path: str | os.PathLike) -> AnyPath:
     """The hidden path beside `path` to which its content is written first."""
-    path = Path(path)
+    path = as_path(path)
     return path.with_name(f"{_PREFIX}{path.name}")
 
 
 def is_partial(path: str | os.PathLike) -> bool:
     """Whether a path is one that `partial_path` gives."""
-    return Path(path).name.startswith(_PREFIX)
+    return as_path(path).name.startswith(_PREFIX)
 
 
 def remove_partial(folder: str | os.PathLike) -> None:
@@ -37,7 +39,7 @@ def remove_partial(folder: str | os.PathLike) -> None:
 @contextlib.contextmanager
 def whole_file(
     path: str | os.PathLike, previous: str | os.PathLike | None = None
-) -> Iterator[Path]:
+) -> Iterator[AnyPath]:
     """Gives the name of a file beside `path` to write, then renames it to `path`.
 
     After any error `path` is as it was before, and the file beside it is removed. A
@@ -51,11 +53,12 @@ def whole_file(
     Raises:
         WriteError: The disk is full, or the folder is missing or not writable.
     """
-    path = Path(path)
+    path = as_path(path)
     beside = partial_path(path)
     try:
         yield beside
-        _sync(beside)
+        if not is_remote(path):
+            _sync(beside)
         if previous is not None and path.exists():
             path.replace(previous)
         beside.replace(path)

@@ -10,7 +10,6 @@ import fnmatch
 import io
 import os
 import posixpath
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -96,6 +95,10 @@ class RemotePath(os.PathLike):
         with self.open("wb") as file:
             _with_os_errors(file.write, content)
 
+    def write_text(self, text: str, encoding: str = "utf-8") -> None:
+        """Replaces the content by a text."""
+        self.write_bytes(text.encode(encoding))
+
     def exists(self) -> bool:
         """Whether there is such a file or folder."""
         return self._gfile("exists")
@@ -160,14 +163,6 @@ def as_path(path: str | os.PathLike) -> AnyPath:
 def is_remote(path: str | os.PathLike) -> bool:
     """Whether a path is a URL and not a local path."""
     return _SEPARATOR in os.fspath(path)
-
-
-def remove_tree(path: AnyPath) -> None:
-    """Deletes a folder and everything in it."""
-    if isinstance(path, RemotePath):
-        path._gfile("rmtree")
-    else:
-        shutil.rmtree(path)
 
 
 def _with_os_errors(function, *args, **kwargs):

@@ -26,7 +26,7 @@ def main(argv=None):
     parser.add_argument(
         "--checkpoint", type=Path, required=True, help="official .pt file"
     )
-    parser.add_argument("--dataset_dir", type=Path, required=True)
+    parser.add_argument("--dataset_dir", required=True)
     parser.add_argument("--run_dir", type=Path, required=True, help="folder to make")
     parser.add_argument(
         "--num_heads",
@@ -66,6 +66,7 @@ def import_checkpoint(*, model, checkpoint, dataset_dir, run_dir, num_heads=None
     from sar_tf.interop import projects
     from sar_tf.interop.checkpoint import read_checkpoint
     from sar_tf.interop.weights import InteropError
+    from sar_tf.paths import as_path
     from sar_tf.training import build
     from sar_tf.training import checkpoint as checkpoints
     from sar_tf.training.compile import compile_model
@@ -80,7 +81,7 @@ def import_checkpoint(*, model, checkpoint, dataset_dir, run_dir, num_heads=None
         raise InteropError(
             f"--model={model}, but {checkpoint} holds the weights of {project.model}"
         )
-    dataset = SequenceDataset.open(Path(dataset_dir).resolve())
+    dataset = SequenceDataset.open(as_path(dataset_dir).resolve())
     lengths = project.checkpoint.history_lengths(state)
     pipeline = BatchPipeline(dataset, **lengths)
     features = {

@@ -7,11 +7,11 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 
 from sar_tf.data.dataset_info import DatasetError, DatasetInfo, list_tables
+from sar_tf.paths import as_path
 
 # Errors of NumPy for damaged tables, from thousands of trials.
 _SIGNS_OF_DAMAGE = (
@@ -34,13 +34,13 @@ class SequenceDataset:
     """Reads the info, vocabularies and tables of a dataset folder.
 
     Attributes:
-        dataset_dir: The folder.
+        dataset_dir: The folder; may be on a remote file system, such as gs://….
         info: Its `DatasetInfo`.
         cache: Expensive results that all pipelines on the folder share.
     """
 
     def __init__(self, dataset_dir: str | os.PathLike, info: DatasetInfo) -> None:
-        self.dataset_dir = Path(dataset_dir)
+        self.dataset_dir = as_path(dataset_dir)
         self.info = info
         self.cache: dict = {}
         self._intact: set[str] = set()
@@ -174,7 +174,7 @@ class SequenceDataset:
         path = self.dataset_dir / file
         advice = "make the dataset again"
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 loaded = dict(arrays)
         except _SIGNS_OF_DAMAGE as error:
             raise DatasetError(f"{path} cannot be read ({error}); {advice}") from error

@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import os
-from pathlib import Path
 
 from sar_tf.data.schema import READABLE_VERSIONS, SCHEMA_VERSION
 from sar_tf.files import whole_file
@@ -59,7 +58,7 @@ class DatasetInfo:
 
     def save(self, dataset_dir: str | os.PathLike) -> None:
         """Writes dataset_info.json, whole or not at all."""
-        with whole_file(Path(dataset_dir) / FILE_NAME) as beside:
+        with whole_file(as_path(dataset_dir) / FILE_NAME) as beside:
             beside.write_text(self.to_json(), encoding="utf-8")
 
     @classmethod
@@ -70,7 +69,7 @@ class DatasetInfo:
             DatasetError: No such folder, an unfinished job, another schema version
                 or a damaged file.
         """
-        path = Path(dataset_dir) / FILE_NAME
+        path = as_path(dataset_dir) / FILE_NAME
         if not path.parent.is_dir():
             raise DatasetError(
                 f"{path.parent}: no such folder; make the dataset with a job of "
@@ -146,7 +145,7 @@ class DatasetInfo:
         Raises:
             DatasetError: The file is missing, cannot be read or has changed.
         """
-        path = Path(dataset_dir) / entry["file"]
+        path = as_path(dataset_dir) / entry["file"]
         advice = "copy it again, or make the dataset again"
         if self.command:
             advice += f" with: {self.command}"
@@ -168,7 +167,7 @@ class DatasetInfo:
 
 def list_tables(dataset_dir: str | os.PathLike) -> list[dict]:
     """The entries of `DatasetInfo.tables` for a folder, by name of the file."""
-    root = Path(dataset_dir)
+    root = as_path(dataset_dir)
     return [
         {
             "file": path.relative_to(root).as_posix(),

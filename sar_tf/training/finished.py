@@ -7,6 +7,7 @@ from typing import Any
 from sar_tf.data.pipeline import BatchPipeline
 from sar_tf.metrics.ranks import metrics_by_task
 from sar_tf.models import Model
+from sar_tf.paths import as_path
 from sar_tf.training import checkpoint
 from sar_tf.training.baselines import load_baselines
 from sar_tf.training.config import ConfigError, RunConfig
@@ -54,7 +55,7 @@ def evaluate_run(run_dir: str | Path, **changes: Any) -> dict[str, Any]:
     folder = RunDirectory(run_dir)
     config = _config_to_open(folder, changes)
     is_same = config.dataset_dir == folder.load_config().dataset_dir
-    other = "" if is_same else Path(str(config.dataset_dir)).name
+    other = "" if is_same else as_path(config.dataset_dir).name
     with prepared(config) as (model, pipeline), full_disk_named(folder.path):
         return evaluate_best(model, pipeline, folder, other)
 
@@ -164,7 +165,7 @@ def _refuse(changed, folder):
 def with_absolute_paths(config: RunConfig) -> RunConfig:
     """The config with paths that hold in every folder."""
     paths = {
-        name: str(Path(value).resolve())
+        name: str(as_path(value).resolve())
         for name in ("dataset_dir", "init_from")
         if (value := getattr(config, name)) is not None
     }
