@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ITEM_COLUMNS, ITEMS, SHOP, frame, write_as
+from handmade_logs import ITEM_COLUMNS, ITEMS, SHOP, frame, write_as
 
 import sar_tf
 from pipelines.logs import build_dataset

@@ -3,7 +3,7 @@
 import csv
 
 import pytest
-from conftest import SHOP, rows, write_as
+from handmade_logs import SHOP, rows, write_as
 from test_logs_dataset import build, fields, records
 
 import sar_tf
