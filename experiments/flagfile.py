@@ -89,6 +89,7 @@ def _read(path: Path, origin: str) -> list[Flag]:
         if not line or line.startswith("#"):
             continue
         if not line.startswith("--"):
-            raise FlagError(f"{path}:{number}: {line!r} is no flag; write --flag=value")
+            reason = f"{line[:40]!r} is no flag; write --flag=value"
+            raise FlagError(f"{path}:{number}: {reason}")
         flags.append(Flag(line, f"{path}:{number}: "))
     return flags

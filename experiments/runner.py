@@ -54,6 +54,8 @@ def run_command(arguments: Sequence[str]) -> None:
     if program["run_dir"] is None:
         raise flags.FlagError("--run_dir is missing: name a folder for the run")
     folder = RunDirectory(program["run_dir"])
+    if program["resume"] and program["mode"] != "train":
+        raise flags.FlagError("--resume belongs to --mode=train; leave one of them out")
     kept = None
     if program["mode"] != "train" or program["resume"]:
         kept = folder.load_config()
@@ -73,7 +75,8 @@ def run_command(arguments: Sequence[str]) -> None:
 def _train(config, folder, program):
     config.check()
     simulated = program["simulated_dataset_dir"]
-    if simulated and Path(simulated).resolve() == Path(config.dataset_dir).resolve():
+    is_new = simulated and not program["resume"]
+    if is_new and Path(simulated).resolve() == Path(config.dataset_dir).resolve():
         make_where_missing(simulated, config.seed, _is_first_worker(config))
     metrics = run(
         config,

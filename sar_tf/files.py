@@ -128,10 +128,13 @@ def _locked(beside: Path, path: Path) -> Iterator[None]:
     """Holds a lock on a folder; the system releases it when the process ends."""
     descriptor = os.open(beside, os.O_RDONLY)
     try:
-        # The other process may have renamed the folder between the two calls.
-        if not try_lock(descriptor) or not (
-            beside.exists() and os.path.samestat(os.fstat(descriptor), beside.stat())
-        ):
+        is_ours = False
+        # The other process may have renamed the folder between the calls.
+        with contextlib.suppress(FileNotFoundError):
+            is_ours = try_lock(descriptor) and os.path.samestat(
+                os.fstat(descriptor), beside.stat()
+            )
+        if not is_ours:
             raise WriteError(f"another process is writing {path}; wait for it to end")
         yield
     finally:

@@ -70,6 +70,8 @@ class DatasetInfo:
                 or a damaged file.
         """
         path = as_path(dataset_dir) / FILE_NAME
+        if path.parent.is_file():
+            raise DatasetError(f"{path.parent} is a file; name a dataset's folder")
         if not path.parent.is_dir():
             raise DatasetError(
                 f"{path.parent}: no such folder; make the dataset with a job of "

@@ -40,6 +40,9 @@ def test_a_dataset_without_a_tokenizer_opens(dataset_dir):
 
 
 def test_missing_folder(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DatasetError, match="file is a file; name a dataset's folder"):
+        DatasetInfo.load(tmp_path / "file")
     with pytest.raises(DatasetError, match="nowhere: no such folder"):
         DatasetInfo.load(tmp_path / "nowhere")
 

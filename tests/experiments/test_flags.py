@@ -53,6 +53,7 @@ def clashing(monkeypatch):
         (["--mode=fly"], "--mode: must be one of train, evaluate, export"),
         (["--flagfile=none.flags"], "--flagfile=none.flags: No such file"),
         (["--mode=evaluate", "--run_dir=new"], "new holds no run"),
+        (["--mode=export", "--run_dir=new", "--resume"], "--resume belongs to --mode="),
         (["--run_dir=new", "word"], "'word' is no flag"),
         (["--jit_compile", "--history_groups=2"], "history_groups=1"),
         (["--strategy=tpu"], "history_groups=1"),
