@@ -27,6 +27,7 @@ _ORIGINS = {
     "load_run": "sar_tf.training.run",
     "load_saved_model": "sar_tf.serving.load",
     "run": "sar_tf.training.run",
+    "write_dataset": "pipelines.logs",
 }
 _PACKAGES = ("data", "layers", "metrics", "models", "serving", "training")
 

@@ -30,7 +30,8 @@ class DataSpec:
         max_rec_history, max_search_history: Slots of a history.
         max_query_words: Words W of a query.
         max_clicked_items: Clicked items K of a search.
-        user_features, item_features: Highest id of each categorical feature.
+        user_features, item_features: Highest id of each categorical feature; of a
+            multi-valued feature, a list of its highest id and its most values.
         caption_length: Words of an item's caption; 0 where items have none.
         fingerprint: What the dense ids stand for, as `SequenceDataset.fingerprint`;
             "" where that is unknown.
@@ -45,8 +46,8 @@ class DataSpec:
     max_search_history: int
     max_query_words: int
     max_clicked_items: int
-    user_features: dict[str, int] = dataclasses.field(default_factory=dict)
-    item_features: dict[str, int] = dataclasses.field(default_factory=dict)
+    user_features: dict[str, int | list[int]] = dataclasses.field(default_factory=dict)
+    item_features: dict[str, int | list[int]] = dataclasses.field(default_factory=dict)
     caption_length: int = 0
     fingerprint: str = ""
 

@@ -15,12 +15,15 @@ class UserError(Exception):
     """A mistake in a flag or an input file; shown as one line, without traceback."""
 
 
-def argument_parser(name: str, description: str) -> argparse.ArgumentParser:
+def argument_parser(
+    name: str, description: str, needs_output: bool = True
+) -> argparse.ArgumentParser:
     """A parser with the flags that every job has: --output_dir and --seed.
 
     Args:
         name: The job's package in pipelines, such as "amazon".
         description: One sentence on what the job does.
+        needs_output: Whether the flag --output_dir must be given.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m pipelines.{name}", description=description, allow_abbrev=False
@@ -28,7 +31,7 @@ def argument_parser(name: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument(
         "--output_dir",
         type=Path,
-        required=True,
+        required=needs_output,
         help="folder to make; it must be empty if it exists",
     )
     parser.add_argument(

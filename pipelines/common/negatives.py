@@ -12,6 +12,20 @@ def user_generator(seed: int, user: int) -> np.random.Generator:
     return np.random.default_rng([seed, user])
 
 
+def check_negatives(num_items: int, num_negatives: int) -> None:
+    """Fails if there are too few items for the stored negatives.
+
+    Raises:
+        UserError: Names the number that fits.
+    """
+    if num_items <= num_negatives:
+        raise UserError(
+            f"a target needs {num_negatives} negatives, but there are {num_items} "
+            f"items; give the job a log with more items, or --num_negatives="
+            f"{max(num_items // 2, 1)}"
+        )
+
+
 def draw_negatives(
     generator: np.random.Generator,
     num_items: int,

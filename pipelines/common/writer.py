@@ -145,8 +145,8 @@ class Tables:
     """Everything of a dataset except its records.
 
     A feature is an array of shape [num_owners + 1] with the dense value of each user or
-    item (0 unknown, row 0 padding), or a ragged table of num_owners + 1 rows of dense
-    word ids.
+    item (0 unknown, row 0 padding), or a ragged table of num_owners + 1 rows: of dense
+    word ids if its name is "caption", else of the values of a multi-valued feature.
 
     Attributes:
         vocabularies: Vocabularies by name; at least "user", "item" and "word".
@@ -175,6 +175,7 @@ def write_dataset(
     seed: int,
     split_rule: str,
     tokenizer: str = "",
+    num_negatives: int = NUM_CANDIDATES,
 ) -> DatasetInfo:
     """Writes all files except the shards; dataset_info.json comes last.
 
@@ -188,6 +189,7 @@ def write_dataset(
         split_rule: One sentence on how targets were split.
         tokenizer: Name of the tokenizer that finds the words of queries and captions;
             "" for a dataset without texts.
+        num_negatives: Stored negatives of each validation and test target.
     """
     directory = Path(directory)
     _write_tables(directory, tables)
@@ -213,7 +215,7 @@ def write_dataset(
         },
         max_query_words=summary.max_query_words,
         max_clicked_items=summary.max_clicked_items,
-        num_candidates=NUM_CANDIDATES,
+        num_candidates=num_negatives,
         counts={
             "users": tables.size("user"),
             "items": tables.size("item"),
@@ -264,9 +266,17 @@ def _write_tables(directory: Path, tables: Tables) -> None:
 
 
 def _describe(features: dict, num_words: int) -> dict[str, dict]:
-    return {
-        name: {"kind": "words", "num": num_words}
-        if isinstance(feature, tuple)
-        else {"kind": "categorical", "num": int(feature.max(initial=0))}
-        for name, feature in features.items()
-    }
+    described = {}
+    for name, feature in features.items():
+        if not isinstance(feature, tuple):
+            entry = {"kind": "categorical", "num": int(feature.max(initial=0))}
+        elif name == "caption":
+            entry = {"kind": "words", "num": num_words}
+        else:
+            entry = {
+                "kind": "multi",
+                "num": int(feature.values.max(initial=0)),
+                "width": max(int(feature.lengths.max(initial=0)), 1),
+            }
+        described[name] = entry
+    return described

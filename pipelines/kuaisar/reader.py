@@ -2,7 +2,6 @@
 
 import codecs
 import io
-import itertools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,15 +11,15 @@ import numpy as np
 import pandas as pd
 
 from pipelines.common.job import UserError
+from pipelines.common.lines import count_fields, cut_lines
 from pipelines.common.report import BadRow
 
-PIECE_BYTES = 8 << 20
 FIRST_LINE = 2  # Line of a table's first row; the header is line 1.
 MAX_NUMBER = 10**18 - 1
 UNKNOWN = ("", "0", "empty")  # Values that mean "no value" in a feature.
 MAX_FLOAT = 2.0**63  # Floats below it fit into 64 bits.
 
-_NEWLINE, _QUOTE, _COMMA = 10, 34, 44
+_NEWLINE = 10
 _WHOLE = re.compile(r"\s*([+-]?\d{1,18})(?:\.0*)?\s*")  # MAX_NUMBER has 18 digits.
 _LIST = re.compile(r"\[\s*(?:\d{1,15}(?:\s*,\s*\d{1,15})*)?\s*\]")
 
@@ -47,15 +46,10 @@ def open_table(path: Path, columns: Sequence[str]) -> list[Piece]:
         header = file.readline().decode("utf-8-sig", "replace").strip()
         names = tuple(name.strip().strip('"') for name in header.split(","))
         _check_header(path, names, columns)
-        size = path.stat().st_size
-        cuts = [file.tell()]
-        if cuts[0] == size:
-            raise UserError(f"{path} holds no rows")
-        while cuts[-1] < size:
-            file.seek(min(cuts[-1] + PIECE_BYTES, size) - 1)
-            file.readline()
-            cuts.append(file.tell())
-    return [Piece(path, names, *cut) for cut in itertools.pairwise(cuts)]
+    pieces = [Piece(path, names, *cut) for cut in cut_lines(path, has_header=True)]
+    if not pieces:
+        raise UserError(f"{path} holds no rows")
+    return pieces
 
 
 def _check_header(path: Path, names: Sequence[str], columns: Sequence[str]) -> None:
@@ -98,7 +92,7 @@ class Rows:
         starts = np.concatenate([[0], ends[:-1] + 1])
         self._bounds = starts, ends
         self._bad: list[BadRow] = []
-        bad_quotes, num_fields = _count_fields(data, ends)
+        bad_quotes, num_fields = count_fields(data, ends)
         is_row = ends > starts
         self.num_rows = int(is_row.sum())
         # In the first line that pandas sees, it is no part of the value.
@@ -238,39 +232,6 @@ def _parse(
         low_memory=False,
         encoding_errors="replace",
     )
-
-
-def _count_fields(data: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Checks each line by itself, so that a bad quote cannot join several lines.
-
-    Args:
-        data: [bytes] the text.
-        ends: [lines] position of each line's end.
-
-    Returns:
-        [lines] whether the quotes are bad, and [lines] the number of fields.
-    """
-    marks = np.flatnonzero((data == _NEWLINE) | (data == _QUOTE) | (data == _COMMA))
-    kind = data[marks]
-    line = np.cumsum(kind == _NEWLINE) - (kind == _NEWLINE)
-    is_quote = kind == _QUOTE
-    quotes = np.cumsum(is_quote)
-    before = np.concatenate(
-        [[0], quotes[kind == _NEWLINE][:-1]]
-    )  # Quotes before each line.
-    inside = (quotes - before[line]) % 2 == 1
-    separators = line[(kind == _COMMA) & ~inside]
-    num_fields = np.bincount(separators, minlength=len(ends)) + 1
-
-    bad = (quotes[kind == _NEWLINE] - before) % 2 == 1
-    # A quote may open only after, and close only before, a separator or a quote.
-    opens = marks[is_quote & inside]
-    closes = marks[is_quote & ~inside]
-    previous = np.where(opens > 0, data[opens - 1], _NEWLINE)
-    allowed = [_NEWLINE, _QUOTE, _COMMA]
-    bad[line[is_quote & inside][~np.isin(previous, allowed)]] = True
-    bad[line[is_quote & ~inside][~np.isin(data[closes + 1], allowed)]] = True
-    return bad, num_fields
 
 
 def _cut_words(text: str, cut: int) -> str:

@@ -140,24 +140,27 @@ class SequenceDataset:
 
         Returns:
             {"user": {name: table}, "item": {name: table}}; a table is int32 of shape
-            [num + 1], or [num + 1, max_words] for words.
+            [num + 1], or [num + 1, max_words] for words, or [num + 1, width] for a
+            multi-valued feature.
         """
         sizes = {"user": self.info.num_users, "item": self.info.num_items}
         tables: dict[str, dict[str, np.ndarray]] = {}
         for owner, features in self.info.features.items():
             lengths = {}
             for name, feature in features.items():
-                if feature["kind"] == "words":
+                if feature["kind"] != "categorical":
                     lengths[f"{name}/row_splits"] = sizes[owner] + 2
                 else:
                     lengths[name] = sizes[owner] + 1
             arrays = self._load(f"{owner}_features.npz", lengths)
             tables[owner] = {
-                name: pad_rows(
-                    arrays[f"{name}/values"], arrays[f"{name}/row_splits"], max_words
+                name: arrays[name].astype(np.int32)
+                if feature["kind"] == "categorical"
+                else pad_rows(
+                    arrays[f"{name}/values"],
+                    arrays[f"{name}/row_splits"],
+                    feature.get("width", max_words),
                 )
-                if feature["kind"] == "words"
-                else arrays[name].astype(np.int32)
                 for name, feature in features.items()
             }
         return tables

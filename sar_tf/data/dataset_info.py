@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 
-from sar_tf.data.schema import SCHEMA_VERSION
+from sar_tf.data.schema import READABLE_VERSIONS, SCHEMA_VERSION
 from sar_tf.files import whole_file
 from sar_tf.paths import as_path
 
@@ -33,7 +33,8 @@ class DatasetInfo:
     num_words: int
     num_queries: int
     num_search_sources: int
-    # {"user": {name: {"kind": "categorical" | "words", "num": highest id}}, "item": …}
+    # {"user": {name: {"kind": "categorical" | "words" | "multi", "num": highest id}},
+    # "item": …}; a "multi" one also has its "width", the most values of an owner.
     features: dict[str, dict[str, dict]]
     max_query_words: int
     max_clicked_items: int
@@ -87,10 +88,11 @@ class DatasetInfo:
             raise DatasetError(
                 f"{path} is damaged ({error!r}); make the dataset again"
             ) from error
-        if version != SCHEMA_VERSION:
+        if version not in READABLE_VERSIONS:
             raise DatasetError(
-                f"{path} has schema version {version}, this code reads version "
-                f"{SCHEMA_VERSION}; make the dataset again with this code"
+                f"{path} has schema version {version}, this code reads versions "
+                f"{' and '.join(map(str, READABLE_VERSIONS))}; make the dataset again "
+                "with this code"
             )
         # Older datasets have neither a checksum nor a list of tables.
         if checksum != _checksum(values) and (checksum or "tables" in values):

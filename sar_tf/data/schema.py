@@ -7,7 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+# Version 1 has no multi-valued features and names no tokenizer.
+READABLE_VERSIONS = (1, 2)
 
 REC, SEARCH = 1, 0  # Behavior types, as in the papers.
 TASKS = {"rec": REC, "search": SEARCH}

@@ -19,7 +19,7 @@ def data_spec(
         DatasetError: The dataset has a feature that models cannot take.
     """
     info = dataset.info
-    features = _categorical_features(dataset)
+    features = _feature_sizes(dataset)
     has_caption = "caption" in info.features.get("item", {})
     return DataSpec(
         num_users=info.num_users,
@@ -38,17 +38,21 @@ def data_spec(
     )
 
 
-def _categorical_features(dataset: SequenceDataset) -> dict[str, dict[str, int]]:
-    """{owner: {feature: its highest id}}; all others must be an item's caption."""
-    categorical: dict[str, dict[str, int]] = {}
+def _feature_sizes(
+    dataset: SequenceDataset,
+) -> dict[str, dict[str, int | list[int]]]:
+    """{owner: {feature: its size, as `DataSpec` has it}}, without an item's caption."""
+    sizes: dict[str, dict[str, int | list[int]]] = {}
     for owner, features in dataset.info.features.items():
-        categorical[owner] = {}
+        sizes[owner] = {}
         for name, feature in features.items():
             if feature["kind"] == "categorical":
-                categorical[owner][name] = feature["num"]
+                sizes[owner][name] = feature["num"]
+            elif feature["kind"] == "multi":
+                sizes[owner][name] = [feature["num"], feature["width"]]
             elif (owner, name) != ("item", "caption"):
                 raise DatasetError(
                     f"{dataset.dataset_dir}: models take one feature made of words, "
                     f"an item's caption, but {owner} has {name!r}"
                 )
-    return categorical
+    return sizes

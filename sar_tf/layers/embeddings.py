@@ -138,7 +138,9 @@ class FeatureEncoder(layers.Layer):
 
     Args:
         num_ids: highest id.
-        features: `{feature name: highest feature id}`, in order.
+        features: `{feature name: highest feature id}`, in order. A multi-valued
+            feature has `[highest id, most values]`; its embedding is the mean over an
+            id's values, 0 without any.
         embedding_dim: width of the id's and of each feature's embedding.
         units: width D of the result; None returns the concatenation.
         activation: activation of the dense layer.
@@ -164,7 +166,7 @@ class FeatureEncoder(layers.Layer):
     def __init__(
         self,
         num_ids: int,
-        features: dict[str, int],
+        features: dict[str, int | Sequence[int]],
         embedding_dim: int,
         units: int | None,
         activation: str | None = "tanh",
@@ -175,7 +177,10 @@ class FeatureEncoder(layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.num_ids = num_ids
-        self.features = dict(features)
+        self.features = {
+            name: size if isinstance(size, int) else list(size)
+            for name, size in features.items()
+        }
         self.embedding_dim = embedding_dim
         self.units = units
         self.activation = activation
@@ -184,8 +189,8 @@ class FeatureEncoder(layers.Layer):
         self.feature_dims = tuple(feature_dims or [embedding_dim] * len(self.features))
         self.id_embedding = self._embedding("id", num_ids, embedding_dim)
         self.feature_embeddings = [
-            self._embedding(name, num, width)
-            for (name, num), width in zip(
+            self._embedding(name, size if isinstance(size, int) else size[0], width)
+            for (name, size), width in zip(
                 self.features.items(), self.feature_dims, strict=True
             )
         ]
@@ -213,7 +218,9 @@ class FeatureEncoder(layers.Layer):
         self.tables = {}
         for name, embedding in zip(self.features, self.feature_embeddings, strict=True):
             embedding.build(ids_shape)
-            self.tables[name] = self._table(name, (self.num_ids + 1,))
+            size = self.features[name]
+            widths = () if isinstance(size, int) else (size[1],)
+            self.tables[name] = self._table(name, (self.num_ids + 1, *widths))
         if self.caption_length:
             shape = (self.num_ids + 1, self.caption_length)
             self.tables["caption"] = self._table("caption", shape)
@@ -256,7 +263,11 @@ class FeatureEncoder(layers.Layer):
             words = ops.take(self.tables["caption"], ids, axis=0)
             parts.append(encode_caption(words))
         for name, embedding in zip(self.features, self.feature_embeddings, strict=True):
-            parts.append(embedding(ops.take(self.tables[name], ids, axis=0)))
+            values = ops.take(self.tables[name], ids, axis=0)
+            vectors = embedding(values)
+            if not isinstance(self.features[name], int):
+                vectors = masked_mean(vectors, values > 0, axis=-2)
+            parts.append(vectors)
         encoded = parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1)
         if self.dense:
             encoded = self.dense(encoded)

@@ -202,3 +202,14 @@ def test_mixed_precision(make):
     np.testing.assert_allclose(
         numpy(ops.cast(encoded, "float32")), numpy(layer(inputs)), atol=0.02
     )
+
+
+def test_a_multi_valued_feature_is_the_mean_of_its_values():
+    layer = FeatureEncoder(3, {"tags": [4, 2]}, 2, units=None)
+    layer(np.zeros(1, "int32"))
+    layer.set_tables({"tags": np.array([[0, 0], [1, 3], [2, 0], [0, 0]], "int32")})
+    embedding = layer.feature_embeddings[0].embeddings
+    embedding.assign(np.array([[9, 9], [1, 2], [3, 5], [5, 8], [7, 7]], "float32"))
+    vectors = ops.convert_to_numpy(layer(np.array([1, 2, 3], "int32")))[:, 2:]
+    np.testing.assert_allclose(vectors, [[3, 5], [3, 5], [0, 0]])
+    assert FeatureEncoder.from_config(layer.get_config()).features == {"tags": [4, 2]}

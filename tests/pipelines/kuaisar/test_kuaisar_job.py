@@ -27,7 +27,7 @@ def test_layout_of_the_columns_and_pieces_does_not_matter(
     input_dir = logs.write(tmp_path / "logs")
     for path in input_dir.iterdir():
         path.write_bytes(path.read_bytes().replace(b"\r\n", b"\n").rstrip())
-    monkeypatch.setattr("pipelines.kuaisar.reader.PIECE_BYTES", 500)
+    monkeypatch.setattr("pipelines.common.lines.PIECE_BYTES", 500)
     assert contents(build(input_dir, tmp_path, command="the command")) == contents(
         dataset_dir
     )

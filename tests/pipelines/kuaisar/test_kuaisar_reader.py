@@ -121,7 +121,7 @@ def test_pieces_hold_each_line_once(tmp_path, monkeypatch):
     path = tmp_path / "table.csv"
     path.write_text("id,x\n" + "".join(f"{i},{'y' * (i % 7)}\n" for i in range(100)))
     for size in (1, 10, 64, 10_000):
-        monkeypatch.setattr("pipelines.kuaisar.reader.PIECE_BYTES", size)
+        monkeypatch.setattr("pipelines.common.lines.PIECE_BYTES", size)
         pieces = open_table(path, ("id",))
         ids = [Rows(piece, ("id",)).integers("id") for piece in pieces]
         assert np.concatenate(ids).tolist() == list(range(100))

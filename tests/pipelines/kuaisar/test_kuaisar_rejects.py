@@ -89,7 +89,7 @@ def test_table_of_malformed_rows_alone_says_so(tmp_path):
 
 
 def test_most_rows_decide_whose_session_it_is(dataset_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipelines.kuaisar.reader.PIECE_BYTES", 100)
+    monkeypatch.setattr("pipelines.common.lines.PIECE_BYTES", 100)
     logs = handmade()
     # In front of the two rows of user 7; the sessions 51 of one row each are a draw.
     logs.search.insert(0, logs.search[-1] | {"user_id": 901, "search_session_id": 50})
@@ -109,7 +109,7 @@ def test_most_rows_decide_whose_session_it_is(dataset_dir, tmp_path, monkeypatch
 def test_rows_far_in_time_of_both_logs_are_dropped(
     piece_bytes, dataset_dir, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("pipelines.kuaisar.reader.PIECE_BYTES", piece_bytes)
+    monkeypatch.setattr("pipelines.common.lines.PIECE_BYTES", piece_bytes)
     logs = handmade()
     far = ms("05 08:00:00") - 3 * YEAR
     logs.rec.insert(300, logs.rec[0] | {"timestamp": far, "user_id": 7, "click": 1})

@@ -1,0 +1,93 @@
+"""Numbers in place of raw ids and texts, so that rows have a fixed size.
+
+The key of a text is a hash of 64 bits: all processes know it without a common table.
+The texts of the keys lie beside the rows, one file for each piece of a log. Two texts
+of one key are found when the texts are looked up.
+"""
+
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipelines.common.disk import writing
+from pipelines.common.job import UserError
+from pipelines.common.ragged import find_sorted
+
+NO_KEY = 0  # Key of the empty text.
+
+
+def keys_of(texts: Sequence[str]) -> np.ndarray:
+    """[texts] int64 key of each text; equal in all processes and on all machines."""
+    column = np.array(texts, object)
+    if not len(column):
+        return np.zeros(0, np.int64)
+    keys = pd.util.hash_array(column, categorize=False).view(np.int64)
+    keys[keys == NO_KEY] = 1
+    keys[column == ""] = NO_KEY
+    return keys
+
+
+def combine_keys(*columns: np.ndarray) -> np.ndarray:
+    """[rows] a key of several columns of keys or numbers."""
+    combined = np.zeros(len(columns[0]), np.uint64)
+    for column in columns:
+        combined = (combined ^ column.astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+        combined ^= combined >> np.uint64(29)
+    return combined.view(np.int64)
+
+
+def part_of(keys: np.ndarray, num_parts: int) -> np.ndarray:
+    """[keys] the part that a user belongs to."""
+    return (keys.view(np.uint64) % np.uint64(num_parts)).astype(np.int64)
+
+
+def save_texts(work: Path, kind: str, piece: int, texts: Sequence[str]) -> np.ndarray:
+    """Saves the distinct texts of one piece, and gives their keys.
+
+    Args:
+        work: Folder of the job's own files.
+        kind: What they are, such as "item".
+        piece: Number of the piece.
+        texts: The texts; they may repeat.
+    """
+    texts = np.array(texts, object)
+    keys, first = np.unique(keys_of(texts), return_index=True)
+    path = work / f"texts-{kind}-{piece:06d}.pickle"
+    with writing(path), open(path, "wb") as file:
+        pickle.dump((keys, texts[first].tolist()), file, pickle.HIGHEST_PROTOCOL)
+    return keys
+
+
+def find_texts(work: Path, kind: str, keys: np.ndarray) -> np.ndarray:
+    """[keys] the text of each key.
+
+    Args:
+        work, kind: As in `save_texts`.
+        keys: Sorted distinct keys.
+
+    Raises:
+        UserError: Two texts have the same key, which is as likely as a bad memory chip.
+    """
+    found = np.full(len(keys), "", object)
+    is_found = keys == NO_KEY
+    for path in sorted(work.glob(f"texts-{kind}-*.pickle")):
+        with open(path, "rb") as file:
+            # The job itself wrote the file, into its own folder.
+            own, texts = pickle.load(file)
+        if not len(keys):
+            break
+        place, is_known = find_sorted(keys, own)
+        place, texts = place[is_known], np.array(texts, object)[is_known]
+        differs = is_found[place] & (found[place] != texts)
+        if differs.any():
+            row = int(np.flatnonzero(differs)[0])
+            raise UserError(
+                f"{kind} {found[place[row]]!r} and {texts[row]!r} have the same key of "
+                "64 bits; rename one of them"
+            )
+        found[place] = texts
+        is_found[place] = True
+    return found

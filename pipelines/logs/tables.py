@@ -1,0 +1,167 @@
+"""Vocabularies, dense ids and features of the kept users and items."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pipelines.common.dense_ids import DenseIds
+from pipelines.common.k_core import Kept
+from pipelines.common.keys import find_texts
+from pipelines.common.ragged import RaggedTable, word_lists
+from pipelines.common.vocabulary import Vocabulary
+from pipelines.common.writer import Tables
+from pipelines.logs.features import Features
+from pipelines.logs.group import load_codes
+
+
+class Owners(NamedTuple):
+    """Kept users or items: their sorted keys, dense ids and vocabulary."""
+
+    keys: np.ndarray
+    dense_ids: np.ndarray
+    vocabulary: Vocabulary
+
+    @classmethod
+    def of(cls, work: Path, kind: str, keys: np.ndarray) -> "Owners":
+        """The owners with these sorted keys; also saves the keys for `features`."""
+        texts = find_texts(work, kind, keys)
+        order = np.argsort(texts, kind="stable")
+        dense_ids = np.empty(len(keys), np.int64)
+        dense_ids[order] = np.arange(1, len(keys) + 1)
+        np.save(work / f"kept_{kind}.npy", keys)
+        return cls(keys, dense_ids, Vocabulary(texts[order]))
+
+
+def kept_owners(
+    work: Path, grouped: Sequence[Path], kept: Kept
+) -> tuple[Owners, Owners]:
+    """The kept users and items."""
+    users = []
+    for path, is_kept in zip(grouped, kept.users, strict=True):
+        with np.load(path) as arrays:
+            users.append(arrays["users"][is_kept])
+    items = np.asarray(load_codes(work, "item"))[kept.items]
+    return (
+        Owners.of(work, "user", np.sort(np.concatenate(users))),
+        Owners.of(work, "item", items),
+    )
+
+
+def make_tables(
+    work: Path,
+    grouped: Sequence[Path],
+    kept: Kept,
+    users: Owners,
+    items: Owners,
+    features: dict[str, Features],
+    min_word_count: int,
+) -> tuple[Tables, DenseIds]:
+    """Makes the tables, and the dense ids of the job's own codes.
+
+    A word that fewer searches and captions have is unknown: it is left out.
+
+    Args:
+        work: Folder of the job's own files.
+        grouped: The files of `group_part`.
+        kept: The users and items that are kept.
+        users, items: The same, by key.
+        features: Of "user" and "item", where there are tables.
+        min_word_count: Fewest searches and captions that have a word.
+    """
+    counts = _count_codes(work, grouped, kept)
+    queries, query_ids = _dense_codes(work, "query", counts["query"])
+    sources, source_ids = _dense_codes(work, "source", counts["source"])
+    raw_queries = word_lists(["", *queries.raw_ids()])
+    searches = np.zeros(len(queries) + 1, np.int64)
+    np.add.at(searches, query_ids, counts["query"])
+    captions = features["item"].captions if "item" in features else None
+    raw_captions = word_lists(captions or [])
+    words = _frequent_words(raw_queries, searches, raw_captions, min_word_count)
+    dense_queries = _without_unknown(raw_queries.encode(words))
+    item_features = features["item"].features if "item" in features else {}
+    if captions is not None:
+        item_features |= {"caption": _without_unknown(raw_captions.encode(words))}
+    vocabularies = {
+        "user": users.vocabulary,
+        "item": items.vocabulary,
+        "word": words,
+        "search_source": sources,
+    }
+    for owner, found in features.items():
+        # A user and an item can have a feature of the same name.
+        for name, vocabulary in found.vocabularies.items():
+            taken = name in vocabularies
+            vocabularies[f"{owner}_{name}" if taken else name] = vocabulary
+    tables = Tables(
+        vocabularies=vocabularies,
+        queries=dense_queries,
+        user_features=features["user"].features if "user" in features else {},
+        item_features=item_features,
+    )
+    place = np.zeros(len(kept.items), np.int64)
+    place[kept.items] = items.dense_ids
+    return tables, DenseIds(
+        users=users.keys,
+        user_ids=users.dense_ids,
+        items=place,
+        queries=query_ids,
+        sources=source_ids,
+        words=dense_queries.values,
+        words_splits=dense_queries.row_splits,
+    )
+
+
+def _count_codes(work, grouped, kept) -> dict[str, np.ndarray]:
+    """For "query" and "source", the number of kept sessions of each code."""
+    counts = {
+        kind: np.zeros(len(load_codes(work, kind)), np.int64)
+        for kind in ("query", "source")
+    }
+    for path, is_kept in zip(grouped, kept.users, strict=True):
+        with np.load(path) as arrays:
+            session = is_kept[arrays["session_user"]]
+            for kind, count in counts.items():
+                codes = arrays[f"session_{kind}"][session]
+                count += np.bincount(codes, minlength=len(count))
+    return counts
+
+
+def _dense_codes(work, kind, counts) -> tuple[Vocabulary, np.ndarray]:
+    """The texts of the used codes, and the dense id of each code."""
+    used = np.flatnonzero(counts)
+    texts = find_texts(work, kind, np.asarray(load_codes(work, kind))[used])
+    vocabulary = Vocabulary.build(texts[texts != ""])
+    dense_ids = np.zeros(len(counts), np.int64)
+    if len(used):
+        dense_ids[used] = np.where(texts != "", vocabulary.encode(texts), 0)
+    return vocabulary, dense_ids
+
+
+def _frequent_words(
+    queries: RaggedTable,
+    searches: np.ndarray,
+    captions: RaggedTable,
+    min_word_count: int,
+) -> Vocabulary:
+    every = Vocabulary.build(queries.values, captions.values)
+    if min_word_count == 1 or not len(every):
+        return every
+    counts = np.zeros(len(every) + 1, np.int64)
+    for texts, number in (
+        (queries, searches),
+        (captions, np.ones(len(captions.lengths), np.int64)),
+    ):
+        text = np.repeat(np.arange(len(texts.lengths)), texts.lengths)
+        # A text counts once, however often it has a word.
+        pairs = np.unique(np.stack([text, every.encode(texts.values)]), axis=1)
+        np.add.at(counts, pairs[1], number[pairs[0]])
+    return Vocabulary(every.raw_ids()[counts[1:] >= min_word_count])
+
+
+def _without_unknown(table: RaggedTable) -> RaggedTable:
+    is_known = table.values > 0
+    row = np.repeat(np.arange(len(table.lengths)), table.lengths)[is_known]
+    lengths = np.bincount(row, minlength=len(table.lengths))
+    return RaggedTable.from_lengths(table.values[is_known], lengths)
