@@ -23,13 +23,16 @@ def pytest_collection_modifyitems(items):
 def pytest_runtest_setup(item):
     """A test draws the same weights and numbers, whichever tests ran before it.
 
-    And graphs run a few times: they are not worth optimizing either. Tests that start
-    programs have them optimized.
+    And graphs run a few times: they are not worth optimizing either. Tests of programs
+    have them optimized, as the programs do, to compare numbers bit by bit.
     """
     if keras := sys.modules.get("keras"):
         keras.utils.set_random_seed(1)
     if tf := sys.modules.get("tensorflow"):
-        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+        is_optimized = item.path.parent.name == "experiments"
+        tf.config.optimizer.set_experimental_options(
+            {"disable_meta_optimizer": not is_optimized}
+        )
 
 
 @pytest.fixture(scope="session")

@@ -54,7 +54,7 @@ def launch(repository, small_flags):
 def undisturbed(launch, tmp_path_factory):
     """The folder of a run of two workers."""
     folder = tmp_path_factory.mktemp("runs") / "workers"
-    process = launch(folder)
+    process = launch(folder, "--verbose=epochs")
     output, _ = process.communicate(timeout=600)
     assert process.returncode == 0, output
     assert "strategy=multi_worker: 2 replicas" in output
