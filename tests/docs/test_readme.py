@@ -48,6 +48,20 @@ def run(folder, repository, *command):
     ).stdout
 
 
+def test_your_own_data(section, tmp_path, repository):
+    (_, table), (_, commands), (_, request), *_ = section("Your own data")
+    (tmp_path / "shop.csv").write_text(table, encoding="utf-8")
+    (tmp_path / "user.json").write_text(request, encoding="utf-8")
+    for command in commands.splitlines():
+        program, *words = command.split()
+        assert program == "python"
+        if words[0] != "-m":
+            words[0] = repository / words[0]
+        printed = run(tmp_path, repository, *words)
+    # The last command's: an item a line with its score.
+    assert sorted(line.split()[0] for line in printed.splitlines()) == ["p1", "p5"]
+
+
 def test_from_python(section, folder, repository):
     ((_, code),) = [block for block in section("From Python") if block[0] == "python"]
     for ours, smaller in SMALLER.items():
