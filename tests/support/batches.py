@@ -131,12 +131,12 @@ def batch(spec, histories, groups=None, num_candidates=3, num_samples=5, seed=0)
         "is_target": np.full(size, True),
         **slot_pairs(history),
     }
-    rec = {**shared, **_sequences(spec, history, shared["candidates"], rng)}
     search = {
         **shared,
         "query": integers(1, spec.num_queries + 1, size),
         "query_words": integers(0, spec.num_words + 1, (size, spec.max_query_words)),
     }
+    rec = {**shared, **_sequences(spec, history, shared["candidates"], rng)}
     return {"history": history, "rec": rec, "search": search}
 
 

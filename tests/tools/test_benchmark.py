@@ -55,7 +55,7 @@ def test_what_jax_cannot_do(benchmark, arguments, expected):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--case=train", "--model=bert4rec"], "--model: no model is named 'bert4rec'"),
+        (["--case=train", "--model=none"], "--model: no model is named 'none'"),
         (["--case=input", "--needs=weather"], "--needs: needs names weather"),
         (["--case=walk"], "argument --case: invalid choice: 'walk'"),
         (["--case=fit", "--steps=0"], "argument --steps: must be 1 or more, not 0"),

@@ -25,10 +25,10 @@ LEARNING_RATE = 1e-3
 # Without the split into similar and dissimilar, which rounding can flip.
 # And with few operations, as tracing them is what takes the time.
 HYPERPARAMETERS = {
-    "unisar": {},
+    "unisar": {"num_experts": 1},
     "sesrec": {"ablation": "base", "prediction_units": (8,)},
 }
-ROWS = 10  # Of the views, which do not spread evenly over 4 replicas.
+ROWS = 10  # Of the views, which do not spread evenly over 3 replicas.
 
 
 def train(dataset, model_name, chosen):

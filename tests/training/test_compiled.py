@@ -31,7 +31,7 @@ def test_a_compiled_step_in_bfloat16_learns(simulated_dataset, bfloat16):
         num_sampled=20,
         num_groups=1,
     )
-    model = build_model("unisar", pipeline, {})
+    model = build_model("unisar", pipeline, {"num_experts": 1})
     compile_model(model, 1e-2, 1e-5, clip_norm=1.0, jit_compile=True)
     model.train_function.begin(STEPS)
     history = model.fit(

@@ -97,7 +97,10 @@ def test_a_loaded_run_scores_as_the_run_did(finished):
 
 def test_a_run_opens_in_another_process(finished, repository):
     code = (
-        "import sys, sar_tf\n"
+        "import sys, sar_tf, tensorflow as tf\n"
+        # As in this process: bfloat16 rounds otherwise in graphs that are optimized.
+        "options = {'disable_meta_optimizer': True}\n"
+        "tf.config.optimizer.set_experimental_options(options)\n"
         "model, data = sar_tf.load_run(sys.argv[1])\n"
         "print(model.evaluate(data.test(), return_dict=True, verbose=0)['rec_MRR'])\n"
     )

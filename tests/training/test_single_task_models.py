@@ -1,7 +1,7 @@
 """Models of one task in a whole run: broken off, gone on with, and exported.
 
-Those with the most state: drawn masks, statistics, sequences, recurrence; the others'
-layers are parts of theirs.
+Those with the most state: draws, statistics, sequences, recurrence; the others' layers
+are parts of theirs.
 """
 
 import keras
@@ -13,7 +13,6 @@ import sar_tf
 from sar_tf.serving.export import dense_signature
 
 HYPERPARAMETERS = {
-    "bert4rec": {"hidden_dim": 8, "inner_units": 8, "num_blocks": 1},
     "dien": {"hidden_dim": 8, "prediction_units": (8,)},
     "qem": {"hidden_dim": 8},
 }

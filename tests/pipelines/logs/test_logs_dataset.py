@@ -106,9 +106,9 @@ def test_features(shop):
     captions = [[words[w - 1] for w in row if w] for row in tables["caption"]]
     assert captions[1:3] == [["red", "shoe"], ["shoe", "of", "acme"]]
     assert captions[3:5] == [[], ["rain", "coat"]]
-    data = sar_tf.open_dataset(shop, batch_size=4)
+    data = sar_tf.open_dataset(shop, batch_size=4, num_groups=1)
     assert data.spec.item_features == {"brand": 2, "price": 2, "tags": [5, 3]}
-    model = sar_tf.models.UniSAR(data.spec, data.tables, hidden_dim=4, num_heads=1)
+    model = sar_tf.models.SASRec(data.spec, data.tables, hidden_dim=4, num_blocks=1)
     model.compile("adam")
     model.fit(data.train(), epochs=1, verbose=0)
     assert np.isfinite(model.predict(data.test(), verbose=0)["rec"]).all()
