@@ -18,14 +18,15 @@ SIZES = [(4, 3), (3, 3), (3, 1), (2, 2), (1, 2), (1, 1)]
 SIZES += [(0, 3), (4, 0), (0, 1), (1, 0), (0, 0)]
 NUM_PADDED = 2
 SLOTS = {"rec": SPEC.max_rec_history, "search": SPEC.max_search_history}
-# Triplets of this margin all cost something; those of 0.1 may not.
-MARGINS = [0.1, 2.0]
 
 
 @functools.cache
 def shared_case(co_attention):
     """A model, its histories and their batch; building takes seconds."""
     model = small_model(co_attention=co_attention)
+    # Weights that differ so much that all four thresholds lie between some.
+    for kernel in (model.co_attention.rec_kernel, model.co_attention.search_kernel):
+        kernel.assign(3 * numpy(kernel))
     sizes = [*SIZES, *[(0, 0)] * NUM_PADDED]
     histories = random_histories(SPEC, sizes, seed=4)
     inputs = rec_batch(SPEC, histories)
@@ -55,10 +56,10 @@ def case(request):
     """The shared case, whose weights and options return to what they were."""
     model, histories, inputs = shared_case(request.param)
     weights = model.get_weights()
-    options = model.split, model.interest_contrast.margin
+    split = model.split
     yield model, histories, inputs
     model.set_weights(weights)
-    model.split, model.interest_contrast.margin = options
+    model.split = split
 
 
 def reference(model):
@@ -107,7 +108,7 @@ def _state(model):
 
 
 def assert_same(model, histories, inputs):
-    """Masks, scores and every loss."""
+    """Both sides of the split, scores and every loss."""
     expected = reference(model)
     masks = model.encode_history(inputs["history"], training=False)["masks"]
     for scenario in SCENARIOS:
@@ -122,17 +123,17 @@ def assert_same(model, histories, inputs):
     assert losses_of(model, inputs) == pytest.approx(losses, rel=0, abs=1e-4)
 
 
-@pytest.mark.parametrize("margin", MARGINS)
 @pytest.mark.parametrize("split", SPLITS)
-def test_random_weights(case, split, margin):
+def test_random_weights(case, split):
+    """The median of an odd number of slots is a tie: one weight equals it."""
     model, histories, inputs = case
-    model.split, model.interest_contrast.margin = split, margin
+    model.split = split
     assert_same(model, histories, inputs)
 
 
-@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("split", ["mean", "median"])
 def test_equal_co_attention_weights(case, split):
-    """Ties at the thresholds mean and median: both sides get all slots."""
+    """All slots tie at the threshold: both sides get all."""
     model, histories, inputs = case
     model.split = split
     kernel = model.co_attention.affinity_kernel
