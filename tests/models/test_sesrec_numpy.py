@@ -139,3 +139,15 @@ def test_equal_co_attention_weights(case, split):
     kernel = model.co_attention.affinity_kernel
     kernel.assign(np.zeros(kernel.shape))
     assert_same(model, histories, inputs)
+
+
+def test_small_inputs_of_the_norms(case):
+    """Behaviors so small that the epsilon of the layer norm counts."""
+    model, histories, inputs = case
+    small = [model.item_encoder.dense, model.query_encoder.dense]
+    small += [model.source_embedding, *model.position_embedding.values()]
+    for layers in model.encoders.values():
+        small += [layer.attention.output_dense for layer in layers]
+    for layer in small:
+        layer.set_weights([1e-3 * x for x in layer.get_weights()])
+    assert_same(model, histories, inputs)
