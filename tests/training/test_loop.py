@@ -1,7 +1,9 @@
 """What breaks off goes on as if undisturbed: training of a tiny model."""
 
 import csv
+import itertools
 import shutil
+import types
 
 import h5py
 import numpy as np
@@ -165,6 +167,43 @@ def test_a_resumed_schedule_goes_on(tmp_path, monkeypatch):
     fit_until(monkeypatch, folder, "on_train_batch_begin", 9, minutes=0, **schedule)
     fit(folder, resume=True, **schedule)
     assert_equal_runs(folder, tmp_path / "undisturbed")
+
+
+STANDSTILL = {"rate": 1e-7}  # No epoch ranks better than the first.
+
+
+def test_learning_rate_goes_down_to_its_minimum(tmp_path):
+    arguments = {"plateau_factor": 0.7, "min_learning_rate": 5e-8, **STANDSTILL}
+    fit(tmp_path, epochs=4, **arguments)
+    rates = [float(row["learning_rate"]) for row in read_history(tmp_path)]
+    assert rates == pytest.approx([1e-7, 1e-7, 7e-8, 5e-8])
+
+
+def test_training_that_stopped_early_does_not_go_on(tmp_path):
+    arguments = {"epochs": 9, "early_stopping_patience": 2, **STANDSTILL}
+    fit(tmp_path, **arguments)
+    stopped = read_checksums(tmp_path)
+    assert len(read_history(tmp_path)) == 3
+    fit(tmp_path, resume=True, **arguments)
+    assert len(read_history(tmp_path)) == 3
+    assert read_checksums(tmp_path) == stopped
+
+
+def test_minutes_between_checkpoints(tmp_path, monkeypatch):
+    """The clock goes on by 20 seconds whenever it is read: once a step."""
+    clock = types.SimpleNamespace(monotonic=itertools.count(step=20).__next__)
+    monkeypatch.setattr(callbacks, "time", clock)
+    save, saved = checkpoint.save, []
+
+    def save_and_note(path, model, state, **kwargs):
+        save(path, model, state, **kwargs)
+        if path.name.startswith("last"):
+            saved.append((state["epoch"], state["epoch_step"]))
+
+    monkeypatch.setattr(checkpoint, "save", save_and_note)
+    fit(tmp_path, epochs=1, minutes=1)
+    # After three steps; before the last step and after it there always is one.
+    assert saved == [(0, 3), (0, 4), (1, 0)]
 
 
 def test_callbacks_of_the_caller(tmp_path):
