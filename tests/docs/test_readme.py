@@ -59,8 +59,8 @@ def test_your_own_data(section, tmp_path, repository):
         if words[0] != "-m":
             words[0] = repository / words[0]
         printed = run(tmp_path, repository, *words)
-    # The last command's: an item a line with its score.
-    assert sorted(line.split()[0] for line in printed.splitlines()) == ["p1", "p5"]
+    # What the last command prints: a line an item, behind its score.
+    assert sorted(line.split()[-1] for line in printed.splitlines()) == ["p1", "p5"]
 
 
 def test_from_python(section, folder, repository):

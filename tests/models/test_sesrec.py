@@ -3,56 +3,19 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from support.batches import SPEC, batch, feature_tables, random_histories
+from support.batches import SPEC, feature_tables, random_histories
 from support.gradients import gradients
-from support.layer_weights import numpy, randomize
+from support.layer_weights import numpy
+from support.sesrec_case import OPTIONS, losses_of, rec_batch, scores_of, small_model
 
-from sar_tf.interop.pairs import slot_pairs
 from sar_tf.layers.interest_contrast import SPLITS
 from sar_tf.models import SESRec, get, groups
 from sar_tf.models.sesrec import ABLATIONS
 from sar_tf.models.unisar import PAIR_INPUTS
 
-OPTIONS = {
-    "item_dims": (4, 2),
-    "user_dims": (3,),
-    "query_dim": 3,
-    "word_dim": 2,
-    "num_heads": 2,
-    "dropout": 0.0,
-    "prediction_units": (6, 3),
-}
 # (recommendations, searches) of each history; SPEC holds at most (4, 3).
 SIZES = [(4, 3), (2, 1), (0, 3), (1, 2), (4, 0), (0, 0)]
 LOSSES = ("click_loss", "query_item_loss", "contrast_loss")
-
-
-def rec_batch(spec, histories, groups=None, seed=0):
-    """A batch of recommendations whose searches have query ids and sources."""
-    rng = np.random.default_rng(seed)
-    inputs = batch(spec, histories, groups)
-    history = inputs["history"]
-    mask = history["search_mask"]
-    highest_ids = {
-        "search_queries": spec.num_queries,
-        "search_sources": spec.num_search_sources,
-    }
-    for name, highest in highest_ids.items():
-        drawn = rng.integers(min(highest, 1), highest + 1, mask.shape)
-        history[name] = np.where(mask, drawn, 0).astype("int32")
-    # The pairs are of these queries.
-    return {"history": history, "rec": {**inputs["rec"], **slot_pairs(history)}}
-
-
-def small_model(spec=SPEC, seed=0, **options):
-    """A model with random weights and feature tables."""
-    model = SESRec(spec, feature_tables(spec), **{**OPTIONS, **options})
-    if "query_item_loss" in model.loss_weights:
-        temperature = float(model.query_item_contrast.temperature)
-        randomize(model, seed)
-        model.query_item_contrast.temperature.assign(temperature)
-        return model
-    return randomize(model, seed)
 
 
 @pytest.fixture(scope="module")
@@ -60,14 +23,6 @@ def case():
     """A model, histories of all kinds, and their batch."""
     histories = random_histories(SPEC, SIZES)
     return small_model(), histories, rec_batch(SPEC, histories)
-
-
-def scores_of(model, inputs):
-    return numpy(model(inputs)["rec"]["scores"])
-
-
-def losses_of(model, inputs):
-    return {name: float(x) for name, x in model.losses_of("rec", inputs).items()}
 
 
 def total_loss(model, inputs):
