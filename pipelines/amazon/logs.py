@@ -205,6 +205,7 @@ def read_queries(
         UserError: The file is damaged or too many of its rows are malformed.
     """
     items.save(work / ITEMS)
+    _reviewed_items.cache_clear()  # It can hold those of an earlier job.
     reader = PieceReader(file, pool, rejects)
     parse = functools.partial(_parse_metadata, keys=file.keys, work=work)
     queries: list[list[str]] = [[] for _ in range(len(items) + 1)]

@@ -31,6 +31,7 @@ class Queries(NamedTuple):
             for field, values in table._asdict().items()
         }
         save_arrays(work / "queries.npz", **arrays)
+        Queries.load.cache_clear()  # It can hold those of an earlier job.
 
     @classmethod
     @functools.lru_cache(maxsize=1)

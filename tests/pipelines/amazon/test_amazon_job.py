@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -48,6 +49,19 @@ def test_small_pieces_and_many_parts_give_the_same_records(
     if layout is layout_2014:
         texts = [path.read_text().splitlines() for path in rejects]
         assert len(texts[0]) == 4 and sorted(texts[0]) == sorted(texts[1])
+
+
+def test_a_second_job_in_a_process_reads_nothing_of_the_first(dataset_dir, tmp_path):
+    """Both jobs have the same folders, one after the other."""
+    output_dir = tmp_path / "out"
+    other = [(user, item.replace("i", "k"), time) for user, item, time in REVIEWS[:7]]
+    folder = tmp_path / "other"
+    folder.mkdir()
+    hierarchies = {"k1": [["Books", "Maps", "Atlases"]], "k3": [["Toys", "Kites"]]}
+    build(layout_2014(folder, [*other, *REVIEWS[7:]], hierarchies), output_dir)
+    shutil.rmtree(output_dir)
+    build(layout_2014(tmp_path), output_dir)
+    assert records(output_dir) == records(dataset_dir)
 
 
 def test_several_processes_give_the_same_records(dataset_dir, tmp_path, monkeypatch):
