@@ -21,6 +21,8 @@ class MaskedAttention(layers.Layer):
     Args:
         num_heads: number of heads h, a divisor of the width D.
         dropout: rate on the attention weights.
+        use_bias: whether the projections have biases. Without them a zero vector among
+            the keys has logit 0 and adds nothing.
 
     Call arguments:
         queries: `(B, Nq, D)`.
@@ -42,9 +44,12 @@ class MaskedAttention(layers.Layer):
         [Vaswani et al., 2017](https://arxiv.org/abs/1706.03762)
     """
 
-    def __init__(self, num_heads: int, dropout: float = 0.0, **kwargs) -> None:
+    def __init__(
+        self, num_heads: int, dropout: float = 0.0, use_bias: bool = True, **kwargs
+    ) -> None:
         super().__init__(**kwargs)
         self.num_heads = num_heads
+        self.use_bias = use_bias
         self.dropout_rate = dropout
         self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
 
@@ -61,11 +66,13 @@ class MaskedAttention(layers.Layer):
             shape=(width, 3 * width),
             initializer="glorot_uniform",
         )
-        self.qkv_bias = self.add_weight(
-            name="qkv_bias", shape=(3 * width,), initializer="zeros"
-        )
+        if self.use_bias:
+            self.qkv_bias = self.add_weight(
+                name="qkv_bias", shape=(3 * width,), initializer="zeros"
+            )
         self.output_dense = layers.Dense(
             width,
+            use_bias=self.use_bias,
             kernel_initializer="glorot_normal",
             name="output",
             dtype=self.dtype_policy,
@@ -79,11 +86,16 @@ class MaskedAttention(layers.Layer):
         # Scaling the small kernel instead of the logits costs nothing.
         scale = (width // self.num_heads) ** -0.5
         kernel_q, kernel_kv = ops.split(self.qkv_kernel, [width], axis=-1)
-        bias_q, bias_kv = ops.split(self.qkv_bias, [width], axis=-1)
-        kernel_q, bias_q = kernel_q * scale, bias_q * scale
+        kernel_q = kernel_q * scale
+        bias_q = bias_kv = 0.0
+        if self.use_bias:
+            bias_q, bias_kv = ops.split(self.qkv_bias, [width], axis=-1)
+            bias_q = bias_q * scale
         if queries is keys:
             kernel = ops.concatenate([kernel_q, kernel_kv], axis=-1)
-            bias = ops.concatenate([bias_q, bias_kv], axis=-1)
+            bias = 0.0
+            if self.use_bias:
+                bias = ops.concatenate([bias_q, bias_kv], axis=-1)
             q, k, v = self._project(queries, kernel, bias, 3)
         else:
             (q,) = self._project(queries, kernel_q, bias_q, 1)
@@ -115,4 +127,5 @@ class MaskedAttention(layers.Layer):
             **super().get_config(),
             "num_heads": self.num_heads,
             "dropout": self.dropout_rate,
+            "use_bias": self.use_bias,
         }
