@@ -11,7 +11,7 @@ from sar_tf.paths import AnyPath, as_path, is_remote
 _PREFIX = ".partial-"
 ADVICE = (
     "free some disk space or make the folder writable, then start again; files that "
-    "were complete before are unchanged, and --resume continues a run"
+    "were complete before are unchanged, and a run can be resumed"
 )
 
 

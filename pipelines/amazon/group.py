@@ -19,8 +19,8 @@ class Grouped(NamedTuple):
     Users and items are given by their places in `users` and `items`.
     """
 
-    users: np.ndarray  # [U] raw ids, sorted.
-    items: np.ndarray  # [I] raw ids of the items that they reviewed, sorted.
+    users: np.ndarray  # (U,) raw ids, sorted.
+    items: np.ndarray  # (I,) raw ids of the items that they reviewed, sorted.
     user: np.ndarray  # [n]
     item: np.ndarray  # [n]
     time: np.ndarray  # [n]

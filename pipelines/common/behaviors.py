@@ -75,7 +75,7 @@ def save_behaviors(path: Path, steps: tuple[Behaviors, ...]) -> Grouped:
         steps: What is left after each rule; the last one is saved.
 
     Returns:
-        Its file has the arrays `users` [U] raw ids, sorted; `rec_user`, `rec_item`,
+        Its file has the arrays `users` `(U,)` raw ids, sorted; `rec_user`, `rec_item`,
         `rec_time` of each recommendation, by user and time; `session_user`, `…_time`,
         `…_query`, `…_source` of each session, by user and time; `click_session`,
         `click_item` of each distinct item clicked in a session. Users and sessions are

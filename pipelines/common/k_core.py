@@ -14,7 +14,7 @@ from pipelines.common.summary import Step
 class Kept:
     """The users and items that are left after the filters."""
 
-    users: list[np.ndarray]  # [U] bool for each part.
+    users: list[np.ndarray]  # (U,) bool for each part.
     items: np.ndarray  # [catalogue] bool.
 
     @property

@@ -38,12 +38,12 @@ def draw_negatives(
     Args:
         generator: The user's generator, see `user_generator`.
         num_items: The highest dense item id.
-        user_items: [M] sorted distinct items of the user, in any split.
+        user_items: `(M,)` sorted distinct items of the user, in any split.
         num_targets: E, the number of rows to draw.
         num_negatives: Number of items in a row.
 
     Returns:
-        [E, num_negatives] dense item ids, distinct within a row.
+        `(E, num_negatives)` dense item ids, distinct within a row.
 
     Raises:
         UserError: Fewer items are left than one row needs.

@@ -18,14 +18,14 @@ MAX_CLICKED_ITEMS = 5
 
 
 class Recommendations(NamedTuple):
-    """One user's clicked recommendations, [R] each, by time."""
+    """One user's clicked recommendations, `(R,)` each, by time."""
 
     item: np.ndarray
     time: np.ndarray
 
 
 class Sessions(NamedTuple):
-    """One user's search sessions, [S] each, by time."""
+    """One user's search sessions, `(S,)` each, by time."""
 
     time: np.ndarray
     query: np.ndarray

@@ -33,12 +33,12 @@ def by_time(
     """Splits behaviors by their time.
 
     Args:
-        timestamps: [N] times, in the unit of the two starts.
+        timestamps: `(N,)` times, in the unit of the two starts.
         validation_start: First time of the validation split.
         test_start: First time of the test split.
 
     Returns:
-        [N] split of each behavior.
+        `(N,)` split of each behavior.
 
     Raises:
         ValueError: The validation split starts after the test split.
@@ -53,11 +53,11 @@ class Splits(Protocol):
     """A rule that splits a user's targets."""
 
     def of(self, times: np.ndarray, target_behavior: np.ndarray) -> np.ndarray:
-        """[T] split of each target.
+        """`(T,)` split of each target.
 
         Args:
-            times: [N] times of the user's behaviors, never decreasing.
-            target_behavior: [T] index of each target's behavior, never decreasing.
+            times: `(N,)` times of the user's behaviors, never decreasing.
+            target_behavior: `(T,)` index of each target's behavior, never decreasing.
         """
 
 
@@ -90,10 +90,10 @@ def history_ends(timestamps: np.ndarray, target_behavior: np.ndarray) -> np.ndar
     Behaviors at the target's own time are left out, because they would leak it.
 
     Args:
-        timestamps: [N] times of one user's sequence, never decreasing.
-        target_behavior: [T] index of each target's behavior in the sequence.
+        timestamps: `(N,)` times of one user's sequence, never decreasing.
+        target_behavior: `(T,)` index of each target's behavior in the sequence.
 
     Returns:
-        [T] ends of histories: the history of a target is sequence[:end].
+        `(T,)` ends of histories: the history of a target is sequence[:end].
     """
     return np.searchsorted(timestamps, timestamps[target_behavior], side="left")

@@ -34,7 +34,7 @@ def finish(
     Args:
         rejects: The job's malformed rows; every file was checked.
         steps: What the logs hold, then what is left after each rule, in order.
-        targets: [tasks, splits] number of targets.
+        targets: `(tasks, splits)` number of targets.
         notes: Other numbers to print.
         allow_empty_splits: Whether train, validation or test may have no target.
         log_end: The log's last day, if the splits depend on it.
@@ -92,7 +92,7 @@ def require_targets(targets: np.ndarray, log_end: str = "") -> None:
     """Fails if train, validation or test has no target of any task.
 
     Args:
-        targets: [tasks, splits] number of targets.
+        targets: `(tasks, splits)` number of targets.
         log_end: The log's last day, if the splits depend on it.
 
     Raises:

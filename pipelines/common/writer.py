@@ -22,9 +22,9 @@ from sar_tf.paths import AnyPath
 class ShardSummary(NamedTuple):
     """Counts of one shard."""
 
-    num_behaviors: np.ndarray  # [2] by behavior type
-    targets: np.ndarray  # [2, 3] by task and split
-    trained: np.ndarray  # [n, 3] task, item, number of training targets; the others: 0
+    num_behaviors: np.ndarray  # (2,) by behavior type
+    targets: np.ndarray  # (2, 3) by task and split
+    trained: np.ndarray  # (n, 3) task, item, number of training targets; the others: 0
     max_query_words: int
     max_clicked_items: int
     shards: list[dict]  # The entry of dataset_info.json.
@@ -34,9 +34,9 @@ class ShardSummary(NamedTuple):
 class Summary:
     """Counts of the shards merged so far."""
 
-    num_behaviors: np.ndarray  # [2] by behavior type
-    targets: np.ndarray  # [2, 3] by task and split
-    popularity: np.ndarray  # [2, num_items + 1] training targets by task and item
+    num_behaviors: np.ndarray  # (2,) by behavior type
+    targets: np.ndarray  # (2, 3) by task and split
+    popularity: np.ndarray  # (2, num_items + 1) training targets by task and item
     max_query_words: int = 0
     max_clicked_items: int = 0
     shards: list[dict] = dataclasses.field(default_factory=list)

@@ -185,7 +185,7 @@ def _draw_clicks(is_rec, block, position, rng):
 
 
 def _draw_interests(num_users, catalogue, rng):
-    """[num_users, NUM_INTERESTS, 2] distinct themes: a user's first and later ones."""
+    """`(num_users, NUM_INTERESTS, 2)` distinct themes: first and later ones."""
     interests = np.empty((num_users, NUM_INTERESTS * 2), np.int64)
     logits = np.log(catalogue.theme_popularity)
     for start in range(0, num_users, 1000):  # Bounds the memory of the draw.

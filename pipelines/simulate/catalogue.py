@@ -38,7 +38,7 @@ class Catalogue:
             from which items of every theme are drawn.
         theme_popularity: [num_themes] probability of each theme.
         first_level, second_level: [num_items] category ids, 0 = unknown.
-        words: [num_items, 8] word ids of the caption.
+        words: `(num_items, 8)` word ids of the caption.
         caption_length: [num_items] number of these words that the caption shows.
         raw_id: [num_items] ids in the logs.
         author: [num_items] ids of authors.

@@ -63,9 +63,9 @@ def write_users(
 
     Args:
         directory: Folder of the files.
-        user_ids: [U] ids in the logs.
-        num_rows: [U, 2] rows of each user in the search and recommendation logs.
-        group: [U] a number that depends on the user's interests.
+        user_ids: `(U,)` ids in the logs.
+        num_rows: `(U, 2)` rows of each user in the search and recommendation logs.
+        group: `(U,)` a number that depends on the user's interests.
         rng: Generator of all random draws.
     """
     levels = [
@@ -101,7 +101,7 @@ def append_logs(
         directory: Folder of the files.
         rows: The rows of some users, numbered from 0.
         queries: [rows] codes of the search rows' queries.
-        user_ids: [U] ids of these users in the logs.
+        user_ids: `(U,)` ids of these users in the logs.
         first_session: The first search session's id.
         catalogue: The items.
         rng: Generator of all random draws.

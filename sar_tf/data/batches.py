@@ -31,10 +31,11 @@ def make_batch(
     """A batch as `sar_tf.spec` describes it, without draws.
 
     Args:
-        rows: For each task "user" and "history_end" [B], "candidates" [B, C], "query"
-            [B] for the search task, and the columns of `windows.cut_windows`. Rows of
-            equal "user" and "history_end" have the same history.
-        query_words: [num_queries + 1, W] the words of every query.
+        rows: For each task "user" and "history_end" `(B,)`, "candidates" `(B, C)`,
+            "query" `(B,)` for the search task, and the columns of
+            `windows.cut_windows`. Rows of equal "user" and "history_end" have the
+            same history.
+        query_words: `(num_queries + 1, W)` the words of every query.
         num_groups: Number of groups of histories of similar length. With 1, every row
             has its own history and all shapes are static. With more, the batch has the
             distinct histories of all tasks, sorted by length: targets of both tasks
@@ -150,8 +151,8 @@ def list_pairs(
     """The (query, clicked item) pairs of a task's histories.
 
     Args:
-        rows: "search_queries" [B, N] and "clicked_items" [B, N, K].
-        query_words: [num_queries + 1, W] the words of every query.
+        rows: "search_queries" `(B, N)` and "clicked_items" `(B, N, K)`.
+        query_words: `(num_queries + 1, W)` the words of every query.
         num_items: Highest item id.
         distinct: Whether to list each pair once. Targets close in time share most of
             their histories, and popular items recur, so the query-item loss is much
@@ -159,8 +160,8 @@ def list_pairs(
             count 0 for an empty slot: a static number.
 
     Returns:
-        "pair_queries", "pair_items" and "pair_counts" (float) [P], "pair_query_words"
-        [P, W].
+        "pair_queries", "pair_items" and "pair_counts" (float) `(P,)`,
+        "pair_query_words" `(P, W)`.
     """
     items, queries = rows["clicked_items"], rows["search_queries"][:, :, None]
     queries = tf.broadcast_to(queries, tf.shape(items))
@@ -188,14 +189,14 @@ def list_sequences(rows: dict[str, tf.Tensor], only_last: bool) -> dict[str, tf.
     one sequence of each user in an epoch instead, so that it counts no behavior twice.
 
     Args:
-        rows: "rec_items" [B, N], "num_recs" and "is_last" [B], "candidates" [B, C]
-            and, if there are any, "sequence_negatives" [B, N + 1].
+        rows: "rec_items" `(B, N)`, "num_recs" and "is_last" `(B,)`, "candidates"
+            `(B, C)` and, if there are any, "sequence_negatives" `(B, N + 1)`.
         only_last: Whether to list these sequences alone. If false, there is one row
             for each of the rows, empty where it is not the last: a static number.
 
     Returns:
-        "sequence_items" [Q, N + 1], the history and the positive behind it, and, if
-        there are any, "sequence_negatives" [Q, N + 1], 0 in empty slots.
+        "sequence_items" `(Q, N + 1)`, the history and the positive behind it, and, if
+        there are any, "sequence_negatives" `(Q, N + 1)`, 0 in empty slots.
     """
     items = tf.pad(rows["rec_items"], [[0, 0], [0, 1]])
     is_positive = tf.range(items.shape[1]) == rows["num_recs"][:, None]
@@ -217,7 +218,7 @@ def sample_queries_and_items(
     """Draws items and queries uniformly, for the query-item loss.
 
     Returns:
-        "sampled_items" and "sampled_queries" [S], "sampled_query_words" [S, W].
+        "sampled_items" and "sampled_queries" `(S,)`, "sampled_query_words" `(S, W)`.
     """
 
     def draw(highest: int, stream: int) -> tf.Tensor:

@@ -128,7 +128,7 @@ class SequenceDataset:
         return tuple(sorted(found.values()))
 
     def query_words(self, max_words: int) -> np.ndarray:
-        """[num_queries + 1, max_words] int32, padded with 0; row 0 is empty."""
+        """`(num_queries + 1, max_words)` int32, padded with 0; row 0 is empty."""
         arrays = self._load("queries.npz", {"row_splits": self.info.num_queries + 2})
         return pad_rows(arrays["values"], arrays["row_splits"], max_words)
 
@@ -140,8 +140,8 @@ class SequenceDataset:
 
         Returns:
             {"user": {name: table}, "item": {name: table}}; a table is int32 of shape
-            [num + 1], or [num + 1, max_words] for words, or [num + 1, width] for a
-            multi-valued feature.
+            `(num + 1,)`, or `(num + 1, max_words)` for words, or `(num + 1, width)`
+            for a multi-valued feature.
         """
         sizes = {"user": self.info.num_users, "item": self.info.num_items}
         tables: dict[str, dict[str, np.ndarray]] = {}
@@ -190,7 +190,7 @@ class SequenceDataset:
 
 
 def pad_rows(values: np.ndarray, row_splits: np.ndarray, width: int) -> np.ndarray:
-    """Rows of flat values, cut or padded with 0 to one width: [rows, width] int32."""
+    """Rows of flat values, cut or padded with 0 to one width: `(rows, width)` int32."""
     lengths = np.minimum(np.diff(row_splits), width)
     filled = np.arange(width) < lengths[:, None]
     padded = np.zeros(filled.shape, np.int32)

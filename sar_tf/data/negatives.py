@@ -14,8 +14,8 @@ class FreeItems(NamedTuple):
     draw by one binary search. The draws are exactly uniform and need no repetition.
     """
 
-    keys: tf.Tensor  # [M] int64, user's row * (num_items + 1) + free items below
-    splits: tf.Tensor  # [U + 1] from users to their rows of keys
+    keys: tf.Tensor  # (M,) int64, user's row * (num_items + 1) + free items below
+    splits: tf.Tensor  # (U + 1,) from users to their rows of keys
 
 
 def index_free_items(
@@ -24,8 +24,8 @@ def index_free_items(
     """Prepares the draws of `sample_negatives`.
 
     Args:
-        user_items: [M] the users' own items, sorted and unique for each user.
-        splits: [U + 1] from users to their rows.
+        user_items: `(M,)` the users' own items, sorted and unique for each user.
+        splits: `(U + 1,)` from users to their rows.
         num_items: Highest item id.
     """
     index = tf.range(tf.shape(user_items)[0])
@@ -41,13 +41,13 @@ def sample_negatives(
 
     Args:
         free: Result of `index_free_items`.
-        row: [T] index of each target's user among the U users.
+        row: `(T,)` index of each target's user among the U users.
         num_items: Highest item id.
         num_negatives: Number of draws for each target, with replacement.
-        seed: [2] the seed of a stateless draw.
+        seed: `(2,)` the seed of a stateless draw.
 
     Returns:
-        [T, num_negatives] items, int32. If a user has interacted with every item,
+        `(T, num_negatives)` items, int32. If a user has interacted with every item,
         the draws are from all items.
     """
     first = tf.gather(free.splits, row)[:, None]

@@ -21,13 +21,13 @@ def read_blocks(
 
     Args:
         dataset: The dataset with the shards.
-        seed: [2] seed of the shuffle of shards and records; None keeps the order.
+        seed: `(2,)` seed of the shuffle of shards and records; None keeps the order.
         worker, num_workers: Index and number of workers. A worker reads every
             num_workers-th shard, or every num_workers-th record if there are fewer
             shards than workers.
 
     Returns:
-        A dataset of [U] strings.
+        A dataset of `(U,)` strings.
 
     Raises:
         DatasetError: A shard is damaged. Each is checked when it is first asked for.

@@ -42,20 +42,20 @@ class UserRecord:
     """
 
     user: int
-    type: np.ndarray  # [N] 1 recommendation, 0 search
-    timestamp: np.ndarray  # [N] in the unit of the raw log, never decreasing
-    item: np.ndarray  # [N] 0 for searches
-    query: np.ndarray  # [N] 0 for recommendations
-    search_source: np.ndarray  # [N] 0 for recommendations
+    type: np.ndarray  # (N,) 1 recommendation, 0 search
+    timestamp: np.ndarray  # (N,) in the unit of the raw log, never decreasing
+    item: np.ndarray  # (N,) 0 for searches
+    query: np.ndarray  # (N,) 0 for recommendations
+    search_source: np.ndarray  # (N,) 0 for recommendations
     query_words: Ragged  # N rows, empty for recommendations
     clicked_items: Ragged  # N rows, empty for recommendations
-    user_items: np.ndarray  # [M] every item of this user in any split, sorted
-    target_task: np.ndarray  # [T] 1 recommendation, 0 search
-    target_split: np.ndarray  # [T] 0 train, 1 validation, 2 test
-    target_behavior: np.ndarray  # [T] index into the sequence
-    target_item: np.ndarray  # [T] the positive item
-    target_history_end: np.ndarray  # [T] the history is sequence[:end]
-    candidates: np.ndarray  # [E * num_candidates] stored negatives
+    user_items: np.ndarray  # (M,) every item of this user in any split, sorted
+    target_task: np.ndarray  # (T,) 1 recommendation, 0 search
+    target_split: np.ndarray  # (T,) 0 train, 1 validation, 2 test
+    target_behavior: np.ndarray  # (T,) index into the sequence
+    target_item: np.ndarray  # (T,) the positive item
+    target_history_end: np.ndarray  # (T,) the history is sequence[:end]
+    candidates: np.ndarray  # (E * num_candidates,) stored negatives
 
 
 # Field -> the kind of its rows. A ragged field is stored as flat values and as the
@@ -104,13 +104,13 @@ def parse_records(serialized: tf.Tensor, fields: Sequence[str] = FIELDS) -> dict
     """Parses the records of many users at once into flat tensors.
 
     Args:
-        serialized: [U] serialized examples.
+        serialized: `(U,)` serialized examples.
         fields: Fields of `UserRecord` to parse; the others cost nothing.
 
     Returns:
         A dict of int64 tensors, users laid end to end: each field by its name, and
         int32 row splits: "sequence_splits", "user_items_splits", "target_splits"
-        and "candidates_splits" [U + 1] from users to their rows, and
+        and "candidates_splits" `(U + 1,)` from users to their rows, and
         "query_words_splits" and "clicked_items_splits" [number of behaviors + 1].
     """
     features = {}

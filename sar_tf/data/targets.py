@@ -66,15 +66,15 @@ class TargetReader:
         Args:
             task: "rec" or "search".
             split: "train", "validation", "test" or `ALL`.
-            seed: [2] seed of all random draws, or None.
+            seed: `(2,)` seed of all random draws, or None.
 
         Returns:
-            A dataset of dicts: the columns of `windows.cut_windows`, "user" [T],
-            "history_end" [T] within the user's sequence, "candidates" [T, C] with
-            the positive first and, for searches, "query" [T]. In training also
-            "is_last" [T], whether it is its user's last target of the task and split,
-            and "sequence_negatives" [T, sequence_negatives] where there are any. It
-            has at least one element, which may have no rows.
+            A dataset of dicts: the columns of `windows.cut_windows`, "user" `(T,)`,
+            "history_end" `(T,)` within the user's sequence, "candidates" `(T, C)` with
+            the positive first and, for searches, "query" `(T,)`. In training also
+            "is_last" `(T,)`, whether it is its user's last target of the task and
+            split, and "sequence_negatives" `(T, sequence_negatives)` where there are
+            any. It has at least one element, which may have no rows.
         """
         if seed is not None and self.num_workers > 1:
             seed = fold_in(seed, self.worker)
@@ -243,7 +243,7 @@ def _gather_targets(
 
 
 def _is_last_of_user(target: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
-    """[T]: whether a target is the last of its user among these, in record order."""
+    """`(T,)`: whether a target is the last of its user among these, in record order."""
     users = tf.reduce_max(tf.pad(row, [[1, 0]])) + 1
     last = tf.math.unsorted_segment_max(target, row, users)
     return tf.equal(target, tf.gather(last, row))
@@ -252,7 +252,7 @@ def _is_last_of_user(target: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
 def _gather_stored(
     flat: dict[str, tf.Tensor], target: tf.Tensor, num_candidates: int
 ) -> tf.Tensor:
-    """[T, num_candidates]: the n-th evaluated target owns the n-th stored row."""
+    """`(T, num_candidates)`: the n-th evaluated target owns the n-th stored row."""
     is_evaluated = tf.cast(flat["target_split"] > 0, tf.int32)
     evaluated = tf.gather(tf.cumsum(is_evaluated, exclusive=True), target)
     return tf.gather(tf.reshape(flat["candidates"], [-1, num_candidates]), evaluated)

@@ -227,7 +227,7 @@ def _shift(values: "tf.Tensor", by: int) -> "tf.Tensor":
 class _Pages:
     """A table over all characters, stored as its distinct pages of 256."""
 
-    page_of: np.ndarray  # [NUM_CODES / 256]
+    page_of: np.ndarray  # (NUM_CODES / 256,)
     pages: np.ndarray  # [pages * 256]
 
     @classmethod

@@ -51,11 +51,11 @@ class UnicodeTable(NamedTuple):
     """
 
     version: str  # Of Unicode.
-    codes: np.ndarray  # [M] characters that are replaced, sorted.
+    codes: np.ndarray  # (M,) characters that are replaced, sorted.
     values: np.ndarray  # Their replacements, laid end to end.
-    splits: np.ndarray  # [M + 1] row splits of the replacements.
-    classes: np.ndarray  # [NUM_CODES] class of each character.
-    combining: np.ndarray  # [NUM_CODES] canonical combining class, 0 for most.
+    splits: np.ndarray  # (M + 1,) row splits of the replacements.
+    classes: np.ndarray  # (NUM_CODES,) class of each character.
+    combining: np.ndarray  # (NUM_CODES,) canonical combining class, 0 for most.
 
 
 @functools.cache

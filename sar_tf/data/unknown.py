@@ -29,7 +29,7 @@ def forget_ids(
     Args:
         batch: As `sar_tf.spec` describes it.
         share: The share of ids, of 0 to 1.
-        seed: [2] seed of the draw.
+        seed: `(2,)` seed of the draw.
     """
 
     def forget(part: int, name: str, ids: tf.Tensor) -> tf.Tensor:

@@ -14,13 +14,13 @@ class Sequences(NamedTuple):
     sequences; each list ends with an empty row that stands for padding.
     """
 
-    rec_before: tf.Tensor  # [N + 1] recommendations before each behavior
-    rec_behavior: tf.Tensor  # [R + 1] index among the N behaviors
-    rec_item: tf.Tensor  # [R + 1]
-    search_behavior: tf.Tensor  # [S + 1] index among the N behaviors
-    search_query: tf.Tensor  # [S + 1]
-    search_source: tf.Tensor  # [S + 1]
-    clicked_items: tf.Tensor  # [S + 1, K], padded with 0
+    rec_before: tf.Tensor  # (N + 1,) recommendations before each behavior
+    rec_behavior: tf.Tensor  # (R + 1,) index among the N behaviors
+    rec_item: tf.Tensor  # (R + 1,)
+    search_behavior: tf.Tensor  # (S + 1,) index among the N behaviors
+    search_query: tf.Tensor  # (S + 1,)
+    search_source: tf.Tensor  # (S + 1,)
+    clicked_items: tf.Tensor  # (S + 1, K), padded with 0
 
 
 def index_sequences(flat: dict[str, tf.Tensor], max_clicked_items: int) -> Sequences:
@@ -64,15 +64,15 @@ def cut_windows(
 
     Args:
         sequences: Sequences of the targets' block.
-        start: [T] first behavior of each target's user.
-        end: [T] first behavior after the history.
+        start: `(T,)` first behavior of each target's user.
+        end: `(T,)` first behavior after the history.
         max_rec_history: Number of recommendation slots, nr.
         max_search_history: Number of search slots, ns.
 
     Returns:
-        int32 tensors: "num_recs" and "num_searches" [T]; "rec_items" and
-        "rec_positions" [T, nr]; "search_queries", "search_sources" and
-        "search_positions" [T, ns]; "clicked_items" [T, ns, K].
+        int32 tensors: "num_recs" and "num_searches" `(T,)`; "rec_items" and
+        "rec_positions" `(T, nr)`; "search_queries", "search_sources" and
+        "search_positions" `(T, ns)`; "clicked_items" `(T, ns, K)`.
     """
     rec_start = tf.gather(sequences.rec_before, start)
     rec_end = tf.gather(sequences.rec_before, end)

@@ -7,11 +7,12 @@ from keras import layers, ops
 
 from sar_tf.layers.dropout import Dropout
 from sar_tf.layers.masking import MASKED_LOGIT, key_mask_bias, softmax
+from sar_tf.layers.multi_head import MultiHead
 from sar_tf.layers.recency import newest
 
 
 @keras.saving.register_keras_serializable("sar_tf")
-class CausalAttention(layers.Layer):
+class CausalAttention(MultiHead):
     """Multi-head attention in which a query sees its own slot and earlier ones.
 
     `softmax(Q K^T / sqrt(D / h)) V` for each of the h heads, concatenated; there is
@@ -35,18 +36,11 @@ class CausalAttention(layers.Layer):
     """
 
     def __init__(self, num_heads: int = 1, dropout: float = 0.0, **kwargs) -> None:
-        super().__init__(**kwargs)
-        self.num_heads = num_heads
-        self.dropout_rate = dropout
-        self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
+        super().__init__(num_heads, dropout, **kwargs)
 
     def build(self, queries_shape, keys_shape=None, key_mask_shape=None):
         width = queries_shape[-1]
-        if width % self.num_heads:
-            raise ValueError(
-                f"{self.name}: num_heads={self.num_heads} does not divide "
-                f"the width {width}"
-            )
+        self._check_width(width)
         self.query_dense = self._dense(width, "query")
         self.key_dense = self._dense(width, "key")
         self.value_dense = self._dense(width, "value")
@@ -81,16 +75,6 @@ class CausalAttention(layers.Layer):
         batch, slots, width = ops.shape(x)
         x = ops.reshape(x, (batch, slots, self.num_heads, width // self.num_heads))
         return ops.transpose(x, (0, 2, 1, 3))
-
-    def compute_output_shape(self, queries_shape, keys_shape=None, key_mask_shape=None):
-        return queries_shape
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "num_heads": self.num_heads,
-            "dropout": self.dropout_rate,
-        }
 
 
 def _future_bias(num_queries, num_keys):

@@ -5,12 +5,12 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from sar_tf.layers.dropout import Dropout
 from sar_tf.layers.masking import key_mask_bias, softmax
+from sar_tf.layers.multi_head import MultiHead
 
 
 @keras.saving.register_keras_serializable("sar_tf")
-class MaskedAttention(layers.Layer):
+class MaskedAttention(MultiHead):
     """Multi-head attention whose context is zero where every key is masked.
 
     `softmax(Q K^T / sqrt(D / h)) V` for each of the h heads, concatenated and
@@ -42,19 +42,9 @@ class MaskedAttention(layers.Layer):
         [Vaswani et al., 2017](https://arxiv.org/abs/1706.03762)
     """
 
-    def __init__(self, num_heads: int, dropout: float = 0.0, **kwargs) -> None:
-        super().__init__(**kwargs)
-        self.num_heads = num_heads
-        self.dropout_rate = dropout
-        self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
-
     def build(self, queries_shape, keys_shape=None, key_mask_shape=None):
         width = queries_shape[-1]
-        if width % self.num_heads:
-            raise ValueError(
-                f"{self.name}: num_heads={self.num_heads} does not divide "
-                f"the width {width}"
-            )
+        self._check_width(width)
         # As in PyTorch, q, k and v share one kernel and its initialisation.
         self.qkv_kernel = self.add_weight(
             name="qkv_kernel",
@@ -106,13 +96,3 @@ class MaskedAttention(layers.Layer):
         x = ops.reshape(x, (batch, slots, count, self.num_heads, size))
         # After one transposition each part is contiguous: unstack copies nothing.
         return ops.unstack(ops.transpose(x, (2, 0, 3, 1, 4)), count)
-
-    def compute_output_shape(self, queries_shape, keys_shape=None, key_mask_shape=None):
-        return queries_shape
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "num_heads": self.num_heads,
-            "dropout": self.dropout_rate,
-        }

@@ -108,7 +108,7 @@ class FiniteSteps(keras.callbacks.Callback):
         self.step = self.start_step
 
     def on_train_batch_end(self, batch, logs=None):
-        # Keras counts too far if --steps_per_execution does not divide the steps.
+        # Keras counts too far if steps_per_execution does not divide the steps.
         self.step = self.start_step + min(batch + 1, self.params["steps"])
         if not math.isfinite(logs["loss"]):
             self._stop(f"the loss is {logs['loss']}")
@@ -118,8 +118,8 @@ class FiniteSteps(keras.callbacks.Callback):
         name = checkpoint.find_not_finite(self.model)
         if name is not None:
             self._stop(
-                f"the loss is finite, but the weights {name} are not (--resume "
-                "--checkpoint_minutes=0 finds the first such step)"
+                f"the loss is finite, but the weights {name} are not (a "
+                "resumed run with checkpoint_minutes=0 finds the first such step)"
             )
 
     def _stop(self, what):
@@ -127,8 +127,8 @@ class FiniteSteps(keras.callbacks.Callback):
         kept = f", {last} was saved before it" if last.is_file() else ""
         raise TrainingError(
             f"step {self.step} of epoch {self.epoch + 1}: {what}; its batch is in "
-            f"{self._write_batch()}{kept}; try a lower --learning_rate in "
-            "another --run_dir"
+            f"{self._write_batch()}{kept}; try a lower learning_rate in "
+            "another run_dir"
         )
 
     def _write_batch(self):

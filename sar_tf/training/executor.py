@@ -9,7 +9,7 @@ class Executor:
     """Function that `fit` or `evaluate` calls to run one or more steps.
 
     Keras' own function cannot reduce its results over several workers. It also runs
-    into the next epoch if --steps_per_execution does not divide the number of steps.
+    into the next epoch if steps_per_execution does not divide the number of steps.
 
     Args:
         model: A compiled model.

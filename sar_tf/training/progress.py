@@ -84,7 +84,7 @@ class Progress(keras.callbacks.Callback):
             )
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        # Keras counts on where --steps_per_execution does not divide the steps.
+        # Keras counts on where steps_per_execution does not divide the steps.
         done = min(self.start_step + batch + 1, self._total)
         if self._bar is not None:
             self._bar.update(done - self._bar.n)

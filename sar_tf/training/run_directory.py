@@ -71,11 +71,11 @@ class RunDirectory:
         What a start that was killed leaves does not count.
         """
         if self.path.is_file():
-            raise RunDirectoryError(f"--run_dir={self.path} is a file; name a folder")
+            raise RunDirectoryError(f"run_dir={self.path} is a file; name a folder")
         if self.path.is_dir() and any(map(self._is_of_a_run, self.path.iterdir())):
             raise RunDirectoryError(
-                f"--run_dir={self.path} already holds a run; go on with it by "
-                "--resume, or name another folder"
+                f"run_dir={self.path} already holds a run; resume it, or name another "
+                "folder"
             )
 
     def _is_of_a_run(self, path: Path) -> bool:
@@ -121,13 +121,13 @@ class RunDirectory:
             return RunConfig.load(self.config)
         if self.flags.is_file():
             raise RunDirectoryError(
-                f"--run_dir={self.path} holds a run of an older version of sar_tf, "
+                f"run_dir={self.path} holds a run of an older version of sar_tf, "
                 f"which wrote no {self.config.name}; use that version, or train again "
                 "in another folder"
             )
         raise RunDirectoryError(
-            f"--run_dir={self.path} holds no run ({self.config.name} is missing); "
-            "train one first, with --mode=train"
+            f"run_dir={self.path} holds no run ({self.config.name} is missing); "
+            "train one first"
         )
 
     def start(self, config: RunConfig) -> None:

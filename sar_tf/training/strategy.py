@@ -35,7 +35,7 @@ def make_strategy(name, tpu=""):
     elif name == "multi_worker":
         if not os.environ.get("TF_CONFIG"):
             raise StrategyError(
-                "--strategy=multi_worker needs the variable TF_CONFIG, which names all "
+                "strategy=multi_worker needs the variable TF_CONFIG, which names all "
                 "workers and this one; tools/launch_local_cluster.py sets it"
             )
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
@@ -53,8 +53,8 @@ def _connect_to_tpu(tpu):
         tf.tpu.experimental.initialize_tpu_system(resolver)
     except (ValueError, OSError, tf.errors.OpError) as error:
         raise StrategyError(
-            f"--tpu={tpu!r} cannot be reached ({error}); name a TPU, or choose another "
-            "--strategy"
+            f"tpu={tpu!r} cannot be reached ({error}); name a TPU, or choose another "
+            "strategy"
         ) from error
     return resolver
 

@@ -19,7 +19,9 @@ def test_a_new_folder_is_free(tmp_path):
 def test_a_run_is_not_overwritten(tmp_path):
     run = RunDirectory(tmp_path / "run")
     run.start(RunConfig(seed=3))
-    with pytest.raises(RunDirectoryError, match=r"already holds a run; .*--resume"):
+    with pytest.raises(
+        RunDirectoryError, match=r"^run_dir=.* already holds a run; resume it"
+    ):
         run.require_free()
     assert run.load_config() == RunConfig(seed=3)
 

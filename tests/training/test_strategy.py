@@ -92,7 +92,7 @@ def test_multi_worker_without_a_cluster_is_named(monkeypatch):
 
 
 def test_a_tpu_that_is_not_there_is_named():
-    with pytest.raises(strategy.StrategyError, match="--tpu='nowhere' cannot be"):
+    with pytest.raises(strategy.StrategyError, match=r"^tpu='nowhere' cannot be"):
         strategy.make_strategy("tpu", "nowhere")
 
 

@@ -1,0 +1,40 @@
+"""What attention layers of several heads have in common."""
+
+from typing import Any
+
+from keras import layers
+
+from sar_tf.layers.dropout import Dropout
+
+
+class MultiHead(layers.Layer):
+    """Base of attention layers whose h heads share the width D equally.
+
+    Args:
+        num_heads: number of heads h, a divisor of the width D.
+        dropout: rate on the attention weights.
+    """
+
+    def __init__(self, num_heads: int, dropout: float = 0.0, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.dropout_rate = dropout
+        self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
+
+    def _check_width(self, width: int) -> None:
+        """Raises ValueError where the heads do not divide the width."""
+        if width % self.num_heads:
+            raise ValueError(
+                f"{self.name}: num_heads={self.num_heads} does not divide "
+                f"the width {width}"
+            )
+
+    def compute_output_shape(self, queries_shape, keys_shape=None, key_mask_shape=None):
+        return queries_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "dropout": self.dropout_rate,
+        }
