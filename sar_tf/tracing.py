@@ -1,4 +1,4 @@
-"""TensorFlow graphs that hold a repeated part once."""
+"""Repeated parts of a TensorFlow graph, traced once."""
 
 import functools
 from collections.abc import Callable
@@ -8,11 +8,11 @@ import tensorflow as tf
 
 
 def trace_once(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function whose calls inside one graph share one traced graph of their own.
+    """A function that is traced once, however often a graph calls it.
 
-    A model runs the same layers for each group of histories. Written out one after
-    another, six groups make a graph of six times the size, which takes most of the
-    time before the first step.
+    A model runs the same layers for each group of histories. Python traces them once;
+    TensorFlow then copies the traced graph for each call, so that the steps are as fast
+    as those of a graph that Python wrote out.
 
     Args:
         function: Of tensors; what else it takes must be hashable. It must not need the
@@ -25,8 +25,6 @@ def trace_once(function: Callable[..., Any]) -> Callable[..., Any]:
         function,
         autograph=False,
         reduce_retracing=True,
-        # Else TensorFlow puts the copies back before it optimizes the graph.
-        experimental_attributes={"_noinline": True},
     )
 
     @functools.wraps(function)

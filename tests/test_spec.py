@@ -153,7 +153,7 @@ def test_the_pipeline_gives_exactly_the_tables_keys(pipeline, case, num_groups):
 
 def test_static_axes_of_the_pipeline_are_the_specs(pipeline):
     data = dataclasses.replace(pipeline, max_rec_history=5, max_search_history=2)
-    sizes = {**axis_sizes(data.spec), "G": 4, "C": 5, "S": 4}
+    sizes = {**axis_sizes(data.spec), "G": 3, "C": 5, "S": 4}
     for own in data.train().element_spec.values():
         for name, spec in own.items():
             expected = [sizes.get(axis) for axis in INPUTS[name].axes]

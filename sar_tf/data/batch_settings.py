@@ -56,7 +56,7 @@ class BatchSettings:
     max_clicked_items: int | None = None
     num_negatives: int = 4
     num_sampled: int = 1024
-    num_groups: int = 4
+    num_groups: int = 3
     unknown_share: float = 0.0
     train_on: str = "train"
     seed: int = 0

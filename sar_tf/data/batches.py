@@ -5,6 +5,7 @@ from collections.abc import Collection
 
 import tensorflow as tf
 
+from sar_tf.data.history_groups import group_ends
 from sar_tf.spec import INPUTS, reads_history
 
 _LENGTHS = ("num_recs", "num_searches")
@@ -36,10 +37,10 @@ def make_batch(
             `windows.cut_windows`. Rows of equal "user" and "history_end" have the
             same history.
         query_words: `(num_queries + 1, W)` the words of every query.
-        num_groups: Number of groups of histories of similar length. With 1, every row
-            has its own history and all shapes are static. With more, the batch has the
-            distinct histories of all tasks, sorted by length: targets of both tasks
-            often share one.
+        num_groups: Number of groups of histories of similar length, see
+            `history_groups`. With 1, every row has its own history and all shapes are
+            static. With more, the batch has the distinct histories of all tasks, sorted
+            by length: targets of both tasks often share one.
         needs: Names of the inputs to make.
     """
     batch = {}
@@ -128,9 +129,14 @@ def _complete(histories, query_words, num_groups, needs):
     if "search_mask" in needs:
         slot = tf.range(histories["search_queries"].shape[1])
         completed["search_mask"] = slot < histories["num_searches"][:, None]
-    size = tf.shape(histories["num_recs"])[0]
-    ends = [size * group // num_groups for group in range(num_groups + 1)]
-    completed["group_ends"] = tf.stack(ends[1:])
+    longest = max(histories[name].shape[1] for name in ("rec_items", "search_queries"))
+    lengths = tf.maximum(*(histories[name] for name in _LENGTHS))
+    if num_groups == 1:
+        ends = tf.shape(lengths)
+    else:
+        ends = group_ends(lengths, num_groups, longest)
+    completed["group_ends"] = ends
+    ends = [0, *tf.unstack(ends)]
     for name, length in zip(("rec_widths", "search_widths"), _LENGTHS, strict=True):
         completed[name] = tf.stack(
             [

@@ -71,7 +71,7 @@ class DataSettings:
     num_negatives: Annotated[int, Range(1, 1 << 10)] = 4
     num_sampled: Annotated[int, Range(1, 1 << 16)] = 1024
     unknown_share: Rate = 0.0
-    history_groups: Few = 4
+    history_groups: Few = 3
 
 
 @dataclasses.dataclass(frozen=True)

@@ -53,12 +53,11 @@ def test_groups_are_as_wide_as_their_longest_history(epoch):
             np.testing.assert_array_equal(width, expected)
 
 
-def test_groups_are_even_and_histories_sorted_by_length(epoch):
+def test_groups_have_all_histories_sorted_by_length(epoch):
     for batch in epoch:
         sizes = [rows.stop - rows.start for rows in groups_of(batch)]
-        assert len(sizes) == 4
+        assert len(sizes) == 3
         assert sum(sizes) == len(batch["history"]["rec_items"])
-        assert max(sizes) - min(sizes) <= 1
         lengths = lengths_of(batch).max(axis=1).tolist()
         assert lengths == sorted(lengths)
 

@@ -121,7 +121,7 @@ def test_task_with_fewer_targets_than_steps_or_none(tmp_path):
     assert empty["candidates"].shape == (0, 5)
     assert empty["query_words"].shape == (0, 1)
     assert empty["history_row"].shape == (0,)
-    assert batches[0]["history"]["group_ends"].tolist() == [0, 0, 0, 1]
+    assert batches[0]["history"]["group_ends"].tolist() == [0, 0, 1]
     (validation,) = to_numpy(pipeline.evaluate("validation"))
     assert len(validation["rec"]["user"]) == 2
     assert validation["search"]["candidates"].shape == (0, 100)

@@ -150,9 +150,9 @@ def make_parser():
     add(
         "--history_groups",
         type=_positive,
-        default=6,
+        default=3,
         help="for train, evaluate and fit: groups of like history length in a batch "
-        "(6); on JAX 1, at full width",
+        "(3); on JAX 1, at full width",
     )
     add(
         "--threads",

@@ -50,7 +50,7 @@ class RandomBatches:
     """
 
     tasks: tuple[str, ...] = ("rec", "search")
-    num_groups: int = 4
+    num_groups: int = 3
     spec: DataSpec = BEAUTY
     needs: tuple[str, ...] = ALL_NEEDS
     seed: int = 1
@@ -177,15 +177,21 @@ class RandomBatches:
         if self.num_groups == 1:
             own = {n: np.concatenate([x] * len(self.tasks)) for n, x in own.items()}
         lengths = own["search_mask"].sum(axis=1)
-        bounds = np.arange(self.num_groups + 1) * len(lengths) // self.num_groups
+        ends = np.array([len(lengths)])
+        if self.num_groups > 1:
+            # Here because JAX, which takes one group, does without TensorFlow.
+            from sar_tf.data.history_groups import group_ends
+
+            longest = self.spec.max_rec_history
+            ends = group_ends(lengths.astype("int32"), self.num_groups, longest).numpy()
         widths = np.array(
             [
                 max(lengths[start:end].max(initial=0), 1)
-                for start, end in itertools.pairwise(bounds)
+                for start, end in itertools.pairwise([0, *ends])
             ]
         )
         return own | {
-            "group_ends": bounds[1:],
+            "group_ends": ends,
             "rec_widths": widths,
             "search_widths": widths,
         }
