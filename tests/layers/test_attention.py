@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from support import layer_weights, numpy_unisar
+from support import layer_weights, numpy_equations
 from support.gradients import gradients
 from support.layer_weights import numpy, randomize, round_trip
 
@@ -59,7 +59,7 @@ def test_attention_values(num_heads):
     layer, (queries, keys, mask) = attention_case(num_heads)
     weights = layer_weights.attention(layer)
     expected = [
-        numpy_unisar.attention(weights, q, k, np.tile(m, (N, 1)), num_heads)
+        numpy_equations.attention(weights, q, k, np.tile(m, (N, 1)), num_heads)
         for q, k, m in zip(queries, keys, mask, strict=True)
     ]
     result = numpy(layer(queries, keys, mask))
@@ -70,7 +70,7 @@ def test_self_attention_values():
     layer, (_, keys, mask) = attention_case()
     weights = layer_weights.attention(layer)
     expected = [
-        numpy_unisar.attention(weights, k, k, np.tile(m, (M, 1)), 2)
+        numpy_equations.attention(weights, k, k, np.tile(m, (M, 1)), 2)
         for k, m in zip(keys, mask, strict=True)
     ]
     keys = ops.convert_to_tensor(keys)
@@ -94,7 +94,7 @@ def test_encoder_values():
     layer, (x, context, mask) = encoder_case()
     weights = layer_weights.encoder(layer)
     expected = [
-        numpy_unisar.encoder(weights, *row[:2], np.tile(row[2], (N, 1)), num_heads=2)
+        numpy_equations.encoder(weights, *row[:2], np.tile(row[2], (N, 1)), num_heads=2)
         for row in zip(x, context, mask, strict=True)
     ]
     np.testing.assert_allclose(numpy(layer(x, context, mask)), expected, atol=1e-5)
@@ -110,7 +110,7 @@ def test_encoder_with_a_leaky_relu():
         "linear2.weight": np.concatenate([w := weights["linear2.weight"], -w], axis=1),
     }
     expected = [
-        numpy_unisar.encoder(
+        numpy_equations.encoder(
             {**weights, **linear}, *row[:2], np.tile(row[2], (N, 1)), num_heads=2
         )
         for row in zip(*inputs, strict=True)
@@ -135,7 +135,7 @@ def test_the_mixed_encoder_is_two_calls_with_the_same_weights():
     layer, _ = encoder_case()
     other_type = types[:, None] != types[None, :]
     weights = layer_weights.encoder(layer)
-    expected = numpy_unisar.encoder(weights, mixed, mixed, other_type, num_heads=2)
+    expected = numpy_equations.encoder(weights, mixed, mixed, other_type, num_heads=2)
     rec, search = mixed[None, types == "rec"], mixed[None, types == "search"]
     s2r = layer(rec, search, np.ones((1, 3), bool))
     r2s = layer(search, rec, np.ones((1, 4), bool))
@@ -151,7 +151,7 @@ def test_fusion_values(variant):
     assert np.all(np.isfinite(result))
     for row in range(B):
         kept = mask[row]
-        expected = numpy_unisar.fusion(
+        expected = numpy_equations.fusion(
             weights, same[row, kept], cross[row, kept], num_heads=2, variant=variant
         )
         np.testing.assert_allclose(result[row, kept], expected, atol=1e-5)
@@ -161,7 +161,7 @@ def test_target_attention_values():
     layer, (history, candidates, mask) = target_case()
     kernel = numpy(layer.kernel)
     expected = [
-        [numpy_unisar.target_attention(kernel, h[m], c) for c in cs]
+        [numpy_equations.target_attention(kernel, h[m], c) for c in cs]
         for h, cs, m in zip(history, candidates, mask, strict=True)
     ]
     result = numpy(layer(history, candidates, mask))

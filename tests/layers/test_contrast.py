@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from support import numpy_unisar
+from support import numpy_equations
 from support.gradients import gradients
 from support.layer_weights import numpy, randomize, round_trip
 
@@ -37,7 +37,7 @@ class QueryItemCase:
     @staticmethod
     def numpy_loss(kernel, temperature, first, second, *samples):
         pairs = list(zip(first[PAIRS], second[PAIRS], strict=True))
-        return numpy_unisar.query_item_loss(kernel, temperature, pairs, *samples)
+        return numpy_equations.query_item_loss(kernel, temperature, pairs, *samples)
 
 
 class AlignmentCase:
@@ -61,7 +61,7 @@ class AlignmentCase:
 
     @classmethod
     def numpy_loss(cls, kernel, temperature, first, second, *mask):
-        return numpy_unisar.transition_loss(
+        return numpy_equations.transition_loss(
             kernel, temperature, first[PAIRS], second[PAIRS], cls.negatives
         )
 
@@ -85,7 +85,7 @@ def mean(values, mask):
 def test_query_item_values(mask, temperature):
     case = QueryItemCase(mask, temperature)
     queries, items, sampled_items, sampled_queries = case.inputs
-    expected = numpy_unisar.query_item_loss(
+    expected = numpy_equations.query_item_loss(
         numpy(case.layer.kernel),
         temperature,
         list(zip(queries[mask], items[mask], strict=True)),
@@ -119,7 +119,7 @@ def test_the_loss_of_a_pair_is_that_of_the_pair_alone():
 def test_alignment_values(kind, mask, temperature):
     case = kind(mask, temperature)
     cross, same, mask = case.inputs
-    expected = numpy_unisar.transition_loss(
+    expected = numpy_equations.transition_loss(
         numpy(case.layer.kernel), temperature, cross[mask], same[mask], kind.negatives
     )
     np.testing.assert_allclose(numpy(case.loss()), expected, rtol=1e-5)

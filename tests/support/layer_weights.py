@@ -1,4 +1,4 @@
-"""Random weights of layers, and the same weights as numpy_unisar reads them."""
+"""Random weights of layers, and the same weights as numpy_equations reads them."""
 
 import keras
 import numpy as np

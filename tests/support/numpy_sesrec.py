@@ -1,7 +1,7 @@
 """SESRec in NumPy, written from the paper's equations: the tests' reference.
 
 It takes one user at a time and computes in float64. Weights have the layout of
-`numpy_unisar`: linear weights are (out, in), `in_proj_weight` stacks q, k and v.
+`numpy_equations`: linear weights are (out, in), `in_proj_weight` stacks q, k and v.
 
 A recommendation is an item id. A search is `(query id, words, clicked items,
 source)`. The co-attention of the official code reads empty slots too, so a
@@ -10,7 +10,7 @@ history comes with the number of its slots.
 
 import numpy as np
 
-from support.numpy_unisar import (
+from support.numpy_equations import (
     attention,
     click_loss,
     layer_norm,
