@@ -86,7 +86,8 @@ def usual_days(rows: Mapping[int, int]) -> tuple[int, int]:
     if stretch_rows[largest] < NEARLY_ALL * num_rows.sum():
         return int(days[0]), int(days[-1])
     stretch = np.split(days, cuts)[largest]
-    reach = max(MAX_GAP_DAYS, USUAL_GAPS * int(np.diff(stretch).max(initial=0)))
+    # Every other day is more than 365 days away from the stretch.
+    reach = USUAL_GAPS * int(np.diff(stretch).max(initial=0))
     usual = days[(days >= stretch[0] - reach) & (days <= stretch[-1] + reach)]
     return int(usual[0]), int(usual[-1])
 
