@@ -90,6 +90,11 @@ def test_one_name_means_one_thing(undisturbed):
     assert "val_loss" not in names
 
 
+def test_training_has_its_own_results_after_an_evaluation(tmp_path):
+    model = fit(tmp_path, epochs=1)
+    assert set(model.get_metrics_result()) == {"loss", "click_loss", "rec_click_loss"}
+
+
 def test_more_checkpoints_change_nothing(undisturbed, tmp_path):
     fit(tmp_path, minutes=0)
     assert_equal_runs(tmp_path, undisturbed)
