@@ -88,7 +88,7 @@ def whole_folder(path: str | os.PathLike, replace: bool = False) -> Iterator[Pat
         WriteError: Another process is writing the same folder.
     """
     path = Path(path)
-    beside = partial_path(path)
+    beside = Path(partial_path(path))
     beside.mkdir(parents=True, exist_ok=True)
     with _locked(beside, path):
         _clear(beside)
@@ -149,7 +149,7 @@ def _clear(folder: Path) -> None:
             entry.unlink()
 
 
-def _sync(path: Path) -> None:
+def _sync(path: str | os.PathLike) -> None:
     """Waits until a file or folder is on the disk, so that the rename comes last."""
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -139,10 +139,10 @@ class RemotePath(os.PathLike):
         if not missing_ok or self.exists():
             self._gfile("remove")
 
-    def replace(self, target: "RemotePath") -> "RemotePath":
+    def replace(self, target: str | os.PathLike) -> "RemotePath":
         """Renames the file, over an older one of the new name."""
         self._gfile("rename", os.fspath(target), overwrite=True)
-        return target
+        return RemotePath(os.fspath(target))
 
     def _gfile(self, function: str, *args, **kwargs) -> Any:
         import tensorflow as tf

@@ -174,7 +174,10 @@ class SequenceDataset:
         path = self.dataset_dir / file
         advice = "make the dataset again"
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            with (
+                path.open("rb") as opened,
+                np.load(opened, allow_pickle=False) as arrays,
+            ):
                 loaded = dict(arrays)
         except _SIGNS_OF_DAMAGE as error:
             raise DatasetError(f"{path} cannot be read ({error}); {advice}") from error

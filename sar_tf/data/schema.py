@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 SCHEMA_VERSION = 2
 # Version 1 has no multi-valued features and names no tokenizer.
@@ -23,10 +24,10 @@ class Ragged(NamedTuple):
     lengths: np.ndarray  # [rows]
 
     @classmethod
-    def from_rows(cls, rows: Iterable[Sequence[int]]) -> "Ragged":
-        rows = [np.asarray(row, np.int64) for row in rows]
-        lengths = np.array([len(row) for row in rows], np.int64)
-        return cls(np.concatenate(rows or [np.zeros(0, np.int64)]), lengths)
+    def from_rows(cls, rows: Iterable[ArrayLike]) -> "Ragged":
+        arrays = [np.asarray(row, np.int64) for row in rows]
+        lengths = np.array([len(row) for row in arrays], np.int64)
+        return cls(np.concatenate([np.zeros(0, np.int64), *arrays]), lengths)
 
     def rows(self) -> list[np.ndarray]:
         return np.split(self.values, np.cumsum(self.lengths)[:-1])[: len(self.lengths)]
@@ -154,7 +155,7 @@ def _as_ids(record: UserRecord, name: str, values) -> np.ndarray:
 
 
 def _validate(record: UserRecord, columns: dict[str, np.ndarray]) -> None:
-    def require(condition: bool, problem: str) -> None:
+    def require(condition: bool | np.bool, problem: str) -> None:
         if not condition:
             raise ValueError(f"user {record.user}: {problem}")
 

@@ -201,9 +201,9 @@ def count_targets(
             own = _is_one_of(tf.cast(flat["user"], tf.int32), users)
             kinds = kinds[tf.gather(own, _owners(flat))]
         counts += np.bincount(kinds, minlength=len(counts))
-    counts = counts.reshape(len(TASKS), len(SPLITS))
+    table = counts.reshape(len(TASKS), len(SPLITS))
     return {
-        task: {split: int(counts[TASKS[task], SPLITS[split]]) for split in SPLITS}
+        task: {split: int(table[TASKS[task], SPLITS[split]]) for split in SPLITS}
         for task in TASKS
     }
 

@@ -25,7 +25,7 @@ def features(state: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
     return found
 
 
-def history_lengths(state: Mapping[str, np.ndarray]) -> dict[str, int]:
+def history_lengths(state: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Number of slots of both histories."""
     shapes = w.Shapes(state)
     return w.known(

@@ -15,10 +15,10 @@ from sar_tf.layers.dice_network import DiceNetwork
 from sar_tf.layers.dropout import Dropout
 from sar_tf.layers.embeddings import (
     Embedding,
-    FeatureEncoder,
     QueryEncoder,
     search_behavior,
 )
+from sar_tf.layers.feature_encoder import FeatureEncoder
 from sar_tf.layers.frequency_filter import FrequencyFilter
 from sar_tf.layers.interest_contrast import (
     TripletInterestContrast,

@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-from sar_tf.layers.embeddings import FeatureEncoder, QueryEncoder
+from sar_tf.layers.embeddings import QueryEncoder
+from sar_tf.layers.feature_encoder import FeatureEncoder
 from sar_tf.models.base import Model
 
 ItemEncoder = Literal["features", "id"]

@@ -5,7 +5,7 @@ from typing import Any
 from keras import ops
 
 from sar_tf.layers.dice_network import DiceNetwork
-from sar_tf.layers.embeddings import FeatureEncoder
+from sar_tf.layers.feature_encoder import FeatureEncoder
 from sar_tf.models.base import Model
 
 

@@ -1,12 +1,13 @@
 """Vectors of targets and items, by which the served model finds its candidates."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from keras import ops
 
 from sar_tf.layers.retrieval import RetrievalHead
 from sar_tf.models.inputs import select
+from sar_tf.spec import DataSpec
 
 RETRIEVAL_LOSS = "retrieval_loss"
 
@@ -20,7 +21,14 @@ class Retrieval:
 
     # Whether the score itself is a product of the vectors.
     has_own_vectors = False
-    retrieval_head: RetrievalHead | None = None
+    retrieval_head: Any = None
+
+    spec: DataSpec
+    needs: tuple[str, ...]
+    tasks: tuple[str, ...]
+    loss_weights: dict[str, float]
+    encode_items: Callable[..., Any]
+    encode_target: Callable[..., dict[str, Any]]
 
     def item_vectors(self, items: Any) -> Any:
         """Vectors of items for retrieval: `(...) -> (..., U)`."""

@@ -7,7 +7,8 @@ from keras import layers, ops
 from sar_tf.layers.attention import TransitionEncoder
 from sar_tf.layers.co_attention import CoAttention
 from sar_tf.layers.contrast import QueryItemContrast
-from sar_tf.layers.embeddings import FeatureEncoder, QueryEncoder
+from sar_tf.layers.embeddings import QueryEncoder
+from sar_tf.layers.feature_encoder import FeatureEncoder
 from sar_tf.layers.interest_contrast import (
     TripletInterestContrast,
     interest_vectors,

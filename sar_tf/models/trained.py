@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from sar_tf.layers import replicas
-from sar_tf.layers.embeddings import FeatureEncoder
+from sar_tf.layers.feature_encoder import FeatureEncoder
 from sar_tf.metrics.ranking import RankingMetrics
 from sar_tf.models.reduction import mean_of_terms
 from sar_tf.settings import Setting, argument_texts, keyword_settings

@@ -6,7 +6,8 @@ from keras import layers, ops
 
 from sar_tf.layers.attention import TransitionEncoder, TransitionFusion
 from sar_tf.layers.contrast import QueryItemContrast, TransitionAlignment
-from sar_tf.layers.embeddings import FeatureEncoder, QueryEncoder, search_behavior
+from sar_tf.layers.embeddings import QueryEncoder, search_behavior
+from sar_tf.layers.feature_encoder import FeatureEncoder
 from sar_tf.layers.masking import masked_mean
 from sar_tf.layers.mmoe import MixtureOfExperts, PredictionNetwork
 from sar_tf.layers.target_attention import TargetAttention

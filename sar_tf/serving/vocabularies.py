@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.tokenizer import get_tokenizer
+from sar_tf.paths import AnyPath
 from sar_tf.spec import DataSpec
 
 VOCABULARIES = ("user", "item", "word", "search_source")
@@ -100,7 +101,7 @@ class Vocabularies(tf.Module):
         return words[:, : self._max_words], queries
 
 
-def _line_numbers(path: Path) -> tf.lookup.StaticHashTable:
+def _line_numbers(path: AnyPath) -> tf.lookup.StaticHashTable:
     """Line of a file -> its number, from 0; -1 where there is no such line."""
     return tf.lookup.StaticHashTable(
         tf.lookup.TextFileInitializer(
@@ -114,7 +115,7 @@ def _line_numbers(path: Path) -> tf.lookup.StaticHashTable:
     )
 
 
-def _lines(path: Path) -> tf.lookup.StaticHashTable:
+def _lines(path: AnyPath) -> tf.lookup.StaticHashTable:
     """Number of a line of a file, from 0 -> the line; "" where there is none."""
     return tf.lookup.StaticHashTable(
         tf.lookup.TextFileInitializer(

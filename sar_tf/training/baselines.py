@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-from pathlib import Path
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from sar_tf.data.records import read_blocks
 from sar_tf.data.schema import SPLITS, TASKS, parse_records
 from sar_tf.files import WriteError, whole_file
 from sar_tf.metrics.ranks import metrics_of_ranks, rank_of_first
+from sar_tf.paths import AnyPath
 
 FILE_NAME = "baselines.json"
 RANKERS = ("most_popular", "random")
@@ -77,7 +77,7 @@ def count_baselines(dataset: SequenceDataset) -> dict[str, dict[str, dict]]:
     }
 
 
-def _read(path: Path) -> dict | None:
+def _read(path: AnyPath) -> dict | None:
     """The content of baselines.json; None where it is missing or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -38,7 +38,7 @@ class MeanOverTasks(keras.callbacks.Callback):
 class _Watching:
     """Makes a Keras callback watch "val_NDCG@5", with a state to save and restore."""
 
-    state_names = ()
+    state_names: tuple[str, ...] = ()
 
     def __init__(self, **kwargs):
         super().__init__(monitor=MONITOR, mode="max", **kwargs)

@@ -71,6 +71,12 @@ class RunConfig(DeviceSettings, TrainingSettings, DataSettings, RunSettings):
                 )
         return found
 
+    def require_dataset_dir(self) -> str:
+        """The dataset's folder; a ConfigError where none is named."""
+        if self.dataset_dir is None:
+            raise ConfigError("dataset_dir is missing: name a dataset's folder")
+        return self.dataset_dir
+
     def check(self) -> "RunConfig":
         """Checks the settings against each other and against the model.
 
@@ -81,8 +87,7 @@ class RunConfig(DeviceSettings, TrainingSettings, DataSettings, RunSettings):
             ConfigError: No such model or hyperparameter, a value that the model does
                 not take, or settings that contradict each other.
         """
-        if self.dataset_dir is None:
-            raise ConfigError("dataset_dir is missing: name a dataset's folder")
+        self.require_dataset_dir()
         self._check_compiled()
         if self.warmup_steps and self.schedule == "plateau":
             raise ConfigError("warmup_steps needs schedule=cosine or schedule=linear")

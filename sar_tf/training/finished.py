@@ -164,7 +164,7 @@ def _refuse(changed, folder):
 
 def with_absolute_paths(config: RunConfig) -> RunConfig:
     """The config with paths that hold in every folder."""
-    paths = {
+    paths: dict[str, Any] = {
         name: str(as_path(value).resolve())
         for name in ("dataset_dir", "init_from")
         if (value := getattr(config, name)) is not None

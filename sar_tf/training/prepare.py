@@ -37,7 +37,7 @@ def prepared(
     policy = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_dtype_policy(_POLICIES[config.precision])
     try:
-        dataset = SequenceDataset.open(config.dataset_dir)
+        dataset = SequenceDataset.open(config.require_dataset_dir())
         keras.utils.set_random_seed(config.seed)
         pipeline = make_pipeline(config, dataset, strategy)
         pipeline = dataclasses.replace(pipeline, train_on=train_on)

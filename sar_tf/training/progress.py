@@ -83,7 +83,7 @@ class Progress(keras.callbacks.Callback):
                 dynamic_ncols=True,
             )
 
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         # Keras counts on where steps_per_execution does not divide the steps.
         done = min(self.start_step + batch + 1, self._total)
         if self._bar is not None:
@@ -96,7 +96,7 @@ class Progress(keras.callbacks.Callback):
     def on_test_begin(self, logs: dict | None = None) -> None:
         self._close_bar()
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._close_bar()
         self.start_step = 0
         value = logs.get(MONITOR, -math.inf)  # None without validation.

@@ -153,7 +153,7 @@ class RunDirectory:
         self.write(self.metrics(other), json.dumps(metrics, indent=2) + "\n")
 
     def write_ranks(
-        self, split: str, ranks: Mapping[str, np.ndarray], other: str = ""
+        self, split: str, ranks: Mapping[str, Any], other: str = ""
     ) -> None:
         """Writes ranks/<split>.npz, or the file in ranks.<other>/."""
         folder = self.path / f"ranks{other and f'.{other}'}"

@@ -69,19 +69,18 @@ def take_weights(
     own, others = weights_by_place(model), weights_by_place(other)
     rows: dict[str, RowMap] = {}
     taken = []
-    is_one_dataset = (
-        dataset is None
-        or other_dataset is None
-        or dataset.fingerprint == other_dataset.fingerprint
-    )
+    datasets = None
+    if dataset is not None and other_dataset is not None:
+        is_one = dataset.fingerprint == other_dataset.fingerprint
+        datasets = None if is_one else (dataset, other_dataset)
     for place, variable in own.items():
         if place not in others:
             continue
         source = others[place]
-        name = None if is_one_dataset else vocabulary_of(place, model.spec)
-        if name is not None:
+        name = vocabulary_of(place, model.spec) if datasets else None
+        if datasets is not None and name is not None:
             if name not in rows:
-                rows[name] = map_rows(name, dataset, other_dataset)
+                rows[name] = map_rows(name, *datasets)
             if not rows[name].fits(variable.shape, source.shape):
                 continue
             values = keras.ops.convert_to_numpy(variable).copy()
@@ -133,14 +132,14 @@ def _add_weights(owner: Any, place: str, found: dict, seen: set) -> None:
 def _parts(owner: Any) -> list[tuple[str, Any]]:
     """The layers of a layer, a list or a dict, and lists and dicts in it, by name."""
     if isinstance(owner, Mapping):
-        named = owner.items()
+        named = [(str(name), x) for name, x in owner.items()]
     elif isinstance(owner, list | tuple):
-        named = enumerate(owner)
+        named = [(str(index), x) for index, x in enumerate(owner)]
     else:
         # Keras' own attributes list all layers once more.
         named = [(n, x) for n, x in vars(owner).items() if not n.startswith("_")]
     kinds = (keras.Layer, Mapping, list, tuple)
-    found = [(str(name), x) for name, x in named if isinstance(x, kinds)]
+    found = [(name, x) for name, x in named if isinstance(x, kinds)]
     return sorted(found, key=lambda named: named[0])
 
 

@@ -5,11 +5,8 @@ from keras import ops
 from support.gradients import gradients
 from support.layer_weights import numpy, randomize, round_trip
 
-from sar_tf.layers.embeddings import (
-    FeatureEncoder,
-    QueryEncoder,
-    search_behavior,
-)
+from sar_tf.layers.embeddings import QueryEncoder, search_behavior
+from sar_tf.layers.feature_encoder import FeatureEncoder
 
 
 def query_encoder(**kwargs):

@@ -3,7 +3,8 @@
 import keras
 import numpy as np
 
-from sar_tf.layers.embeddings import FeatureEncoder, QueryEncoder
+from sar_tf.layers.embeddings import QueryEncoder
+from sar_tf.layers.feature_encoder import FeatureEncoder
 from sar_tf.layers.masking import masked_mean
 from sar_tf.models import DotProductModel, Model
 from sar_tf.settings import Size, Weight
