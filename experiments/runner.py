@@ -19,7 +19,7 @@ from sar_tf.training.build import ModelError
 from sar_tf.training.callbacks import TrainingError
 from sar_tf.training.checkpoint import CheckpointError
 from sar_tf.training.config import ConfigError, RunConfig
-from sar_tf.training.files import full_disk_named
+from sar_tf.training.files import OutOfMemoryError, exhaustion_named
 from sar_tf.training.finished import evaluate_run, load_run
 from sar_tf.training.run import run
 from sar_tf.training.run_directory import RunDirectory, RunDirectoryError
@@ -33,6 +33,7 @@ USER_ERRORS = (
     flags.FlagError,
     ModelError,
     OSError,
+    OutOfMemoryError,
     RunDirectoryError,
     StrategyError,
     TrainingError,
@@ -94,7 +95,7 @@ def _export(config, folder):
     # A SavedModel is for one device, whatever devices trained the model.
     changes = {**_fields(config), "strategy": "one_device"}
     model, data = load_run(folder.path, served=True, **changes)
-    with full_disk_named(folder.path):
+    with exhaustion_named(folder.path):
         export(model, folder.saved_model, data)
 
 

@@ -1,4 +1,4 @@
-"""Disk space for the files of a run."""
+"""Disk space and memory of a run."""
 
 import contextlib
 import errno
@@ -24,20 +24,30 @@ def reserve(path: str | os.PathLike, num_bytes: int) -> None:
         os.posix_fallocate(file.fileno(), 0, num_bytes)
 
 
+class OutOfMemoryError(RuntimeError):
+    """A tensor does not fit into the memory; the text says what to lower."""
+
+
 @contextlib.contextmanager
-def full_disk_named(folder: str | os.PathLike) -> Iterator[None]:
-    """Turns TensorFlow's error of a full disk (events, SavedModel) into `WriteError`.
+def exhaustion_named(folder: str | os.PathLike) -> Iterator[None]:
+    """Turns TensorFlow's errors of a full disk and a full memory into one line.
 
     Args:
-        folder: The folder of the files.
+        folder: The folder of the files (events, SavedModel).
 
     Raises:
         WriteError: The disk is full.
+        OutOfMemoryError: The memory is.
     """
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
         reason = os.strerror(errno.ENOSPC)
         if reason not in error.message:
-            raise  # The memory is exhausted, not the disk.
+            first_line = error.message.strip().split("\n")[0]
+            raise OutOfMemoryError(
+                f"not enough memory ({first_line}); lower batch_size, "
+                "evaluation_batch_size, max_rec_history, max_search_history or the "
+                "model's sizes"
+            ) from error
         raise WriteError(f"{folder} cannot be written: {reason}; {ADVICE}") from error

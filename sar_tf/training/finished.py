@@ -12,7 +12,7 @@ from sar_tf.training import checkpoint
 from sar_tf.training.baselines import load_baselines
 from sar_tf.training.config import ConfigError, RunConfig
 from sar_tf.training.evaluation import rank_targets
-from sar_tf.training.files import full_disk_named
+from sar_tf.training.files import exhaustion_named
 from sar_tf.training.prepare import prepared
 from sar_tf.training.run_directory import RunDirectory
 from sar_tf.training.strategy import Workers
@@ -56,7 +56,7 @@ def evaluate_run(run_dir: str | Path, **changes: Any) -> dict[str, Any]:
     config = _config_to_open(folder, changes)
     is_same = config.dataset_dir == folder.load_config().dataset_dir
     other = "" if is_same else as_path(config.dataset_dir).name
-    with prepared(config) as (model, pipeline), full_disk_named(folder.path):
+    with exhaustion_named(folder.path), prepared(config) as (model, pipeline):
         return evaluate_best(model, pipeline, folder, other)
 
 

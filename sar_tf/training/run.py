@@ -10,7 +10,7 @@ import keras
 from sar_tf.models import Model
 from sar_tf.training import final, loop, transfer
 from sar_tf.training.config import ConfigError, RunConfig
-from sar_tf.training.files import full_disk_named
+from sar_tf.training.files import exhaustion_named
 from sar_tf.training.finished import (
     SPLITS,
     check_folder,
@@ -54,6 +54,7 @@ def run(
         CheckpointError: A checkpoint is damaged or of another model.
         TrainingError: The loss or a weight is not finite any more.
         WriteError: The disk is full or the folder cannot be written.
+        OutOfMemoryError: The batches or the model are too large for the memory.
 
     Example:
 
@@ -64,8 +65,8 @@ def run(
     folder = RunDirectory(run_dir)
     check_folder(config, folder, resume)
     with (
+        exhaustion_named(folder.path),
         prepared(config) as (model, pipeline),
-        full_disk_named(folder.path),
         _locked(folder, model) as is_chief,
     ):
         if is_chief:  # Another process may have trained here meanwhile.
@@ -116,8 +117,8 @@ def _train_on_all(config, folder, epochs, resume, verbose):
         rates = final.read_learning_rates(folder.history, epochs)
     own = folder_of_all(folder)
     with (
+        exhaustion_named(folder.path),
         prepared(config, train_on="all") as (model, pipeline),
-        full_disk_named(folder.path),
         _locked(folder, model) as is_chief,
     ):
         if config.init_from:
