@@ -90,11 +90,13 @@ def _read_csv(text: bytes, piece: Piece, columns: Sequence[str]) -> Rows:
             pass  # Some line is malformed; the way below finds out which.
     bad_quotes, num_fields = count_fields(data, ends, separator)
     is_row = ends > starts
-    bad_width = ~bad_quotes & (num_fields != len(piece.header))
-    whole = is_row & ~bad_quotes & ~bad_width
+    bad_return = ~bad_quotes & _has_bare_return(text, data, starts, ends)
+    bad_width = ~bad_quotes & ~bad_return & (num_fields != len(piece.header))
+    whole = is_row & ~bad_quotes & ~bad_return & ~bad_width
     bad = []
     for is_bad, reason in (
         (is_row & bad_quotes, "unclosed quote"),
+        (is_row & bad_return, "carriage return outside of quotes"),
         (is_row & bad_width, "wrong number of fields"),
     ):
         lines = np.flatnonzero(is_bad)
@@ -108,6 +110,17 @@ def _read_csv(text: bytes, piece: Piece, columns: Sequence[str]) -> Rows:
     return Rows(
         arrays, line, lambda rows: texts(line[rows]), len(ends), int(is_row.sum()), bad
     )
+
+
+def _has_bare_return(
+    text: bytes, data: np.ndarray, starts: np.ndarray, ends: np.ndarray
+) -> np.ndarray:
+    """[lines] whether a carriage return outside of quotes would end a line early."""
+    found = np.zeros(len(ends), bool)
+    for line in np.unique(np.searchsorted(ends, np.flatnonzero(data == ord("\r")))):
+        unquoted = text[starts[line] : ends[line]].split(b'"')[::2]
+        found[line] = any(b"\r" in part for part in unquoted)
+    return found
 
 
 def _parse_csv(

@@ -23,6 +23,7 @@ def test_malformed_rows_are_listed(tmp_path):
         "ann,1995-05-01 10:00,click\n"
         'ann,2024-05-01 10:00,"click,p1,,\n'
         "ann,2024-05-01 10:00,refund,p1,,\n"
+        "ann,2024-05-01 10:00,click,p\r1,,\n"
     )
     made = build(tmp_path, write_as(tmp_path, "events.csv", SHOP + bad))
     with open(made / "rejects.csv", newline="") as file:
@@ -36,6 +37,7 @@ def test_malformed_rows_are_listed(tmp_path):
         17: "repeated click",
         18: "wrong number of fields",
         19: "unclosed quote",
+        21: "carriage return outside of quotes",
     }
     clean = tmp_path / "clean"
     clean.mkdir()
