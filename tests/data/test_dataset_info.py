@@ -155,6 +155,22 @@ def test_an_edited_info_is_found(dataset_dir, found, changed):
         SequenceDataset.open(dataset_dir)
 
 
+def test_an_info_that_lost_its_checksum_is_found(dataset_dir):
+    path = dataset_dir / "dataset_info.json"
+    values = json.loads(path.read_text())
+    del values["checksum"]
+    path.write_text(json.dumps(values))
+    with pytest.raises(DatasetError, match=r"dataset_info.json is damaged"):
+        SequenceDataset.open(dataset_dir)
+
+
+def test_a_shard_that_grew_is_found_when_the_folder_is_opened(dataset_dir):
+    with open(dataset_dir / SHARD, "ab") as file:
+        file.write(b"0")
+    with pytest.raises(DatasetError, match=f"{SHARD} has .* bytes instead of"):
+        SequenceDataset.open(dataset_dir)
+
+
 def older(dataset_dir):
     """Makes the folder one of the first version, which had no such checksums."""
     path = dataset_dir / "dataset_info.json"
