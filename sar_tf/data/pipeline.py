@@ -237,6 +237,8 @@ class BatchPipeline(BatchSettings):
     @property
     def _captions(self) -> tf.Tensor | None:
         """Words of every item's caption `(num_items + 1, W)`; None without captions."""
+        if "caption" not in self.dataset.info.features.get("item", {}):
+            return None
         width = self._limit("max_query_words")
         return self._constant(
             ("captions", width), lambda: item_captions(self.dataset, width)

@@ -12,7 +12,7 @@ _CATEGORIES = ("second_level_category_id", "first_level_category_id")
 
 
 class SimilarItems(NamedTuple):
-    """Index of the P distinct (group, item) pairs, for draws.
+    """Index of the P distinct (group, item) pairs, for draws; each group has several.
 
     An item may be in several groups. The pairs are numbered twice, in the order of
     items and in the order of groups.
@@ -51,7 +51,7 @@ def index_similar(
 
 
 def index_groups(groups: np.ndarray, items: np.ndarray, num_items: int) -> SimilarItems:
-    """The index of some (group, item) pairs.
+    """The index of some (group, item) pairs, without groups of a single item.
 
     Args:
         groups: int `(pairs,)`; 0 is no group.
@@ -60,7 +60,7 @@ def index_groups(groups: np.ndarray, items: np.ndarray, num_items: int) -> Simil
     """
     is_pair = (groups > 0) & (items > 0)
     pairs = np.unique(np.stack([groups[is_pair], items[is_pair]], axis=1), axis=0)
-    group, item = pairs.reshape(-1, 2).T
+    group, item = pairs[np.bincount(pairs[:, 0])[pairs[:, 0]] > 1].T
     sizes = np.bincount(group, minlength=1)
     group_splits = np.concatenate([[0], np.cumsum(sizes)])
     place = np.arange(len(group)) - group_splits[group]
@@ -102,5 +102,4 @@ def draw_similar(index: SimilarItems, items: tf.Tensor, seed: tf.Tensor) -> tf.T
     others = tf.maximum(size - 1, 1)
     other = (place + 1 + draws[..., 1] % others) % tf.maximum(size, 1)
     found = tf.gather(index.items, start + other)
-    is_there = (number > 0) & (size > 1) & (items > 0)
-    return tf.where(is_there, found, 0)
+    return tf.where((number > 0) & (items > 0), found, 0)
