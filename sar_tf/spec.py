@@ -68,7 +68,8 @@ class Input:
     Attributes:
         name: Its key.
         part: "history" (one row a history), "groups" (how the histories are laid
-            out), "row" (one row a target), "draw" (what the training losses draw or
+            out), "row" (one row a target), "label" (one row a target, in training
+            alone: what its losses read), "draw" (what the training losses draw or
             list; one a task and step).
         axes: Its axes. Those that `axis_sizes` knows have a fixed size.
         meaning: One sentence.
@@ -164,6 +165,26 @@ _ROW = (
         tasks=("search",),
     ),
 )
+_LABEL = (
+    Input(
+        "item_words",
+        "label",
+        ("B", "W"),
+        "Words of the positive's text: its caption, or where items have none the "
+        "target's query.",
+        tasks=("search",),
+    ),
+    Input(
+        "similar_items",
+        "label",
+        ("B", "Ns", "K"),
+        "For each clicked item of the target's history another one of its category, or "
+        "where items have none of its training queries; 0 where there is none.",
+        tasks=("search",),
+    ),
+    Input("target_query", "label", ("B",), "The target's query.", tasks=("search",)),
+    Input("target_user", "label", ("B",), "The target's user.", tasks=("search",)),
+)
 _DRAW = (
     Input(
         "sequence_items",
@@ -181,6 +202,13 @@ _DRAW = (
         tasks=("rec",),
     ),
     Input("sampled_items", "draw", ("S",), "Items drawn uniformly."),
+    Input(
+        "sampled_words",
+        "draw",
+        ("S",),
+        "Words drawn by how often texts have them, to the power 0.75.",
+        tasks=("search",),
+    ),
     Input("sampled_queries", "draw", ("S",), "Queries drawn uniformly."),
     Input("sampled_query_words", "draw", ("S", "W"), "Words of the drawn queries."),
     Input(
@@ -201,8 +229,9 @@ _DRAW = (
 )
 
 INPUTS: dict[str, Input] = {
-    entry.name: entry for entry in (*_HISTORY, *_GROUPS, *_ROW, *_DRAW)
+    entry.name: entry for entry in (*_HISTORY, *_GROUPS, *_ROW, *_LABEL, *_DRAW)
 }
+ROW_PARTS = ("row", "label")  # Those with one row a target.
 ALL_NEEDS = tuple(entry.name for entry in INPUTS.values() if not entry.is_always_there)
 
 
@@ -237,7 +266,7 @@ def inputs_of(
     """The inputs of some parts of a batch that a model needs.
 
     Args:
-        parts: Of "history", "groups", "row" and "draw".
+        parts: Of "history", "groups", "row", "label" and "draw".
         needs: Names of the inputs that a model reads.
         task: Whose rows or draws they are; None for histories.
     """
@@ -261,7 +290,7 @@ def make_batch(
     needs: Collection[str],
     make: Callable[[Input, tuple[int, ...]], Any],
     sizes: dict[str, int],
-    parts: Collection[str] = ("history", "groups", "row", "draw"),
+    parts: Collection[str] = ("history", "groups", *ROW_PARTS, "draw"),
 ) -> dict[str, dict[str, Any]]:
     """A batch of arrays that a function makes.
 
@@ -271,7 +300,7 @@ def make_batch(
         needs: Inputs that the model reads.
         make: From an input and its shape to an array.
         sizes: Of the axes H, G, B, C, S, P and Q.
-        parts: Parts of the batch; without "draw" it is one of evaluation.
+        parts: Parts of the batch; without "label" and "draw" it is one of evaluation.
     """
     sizes = {**axis_sizes(spec), **sizes}
 
@@ -285,7 +314,7 @@ def make_batch(
     if reads_history(needs):
         batch["history"] = arrays(("history", "groups"))
     for task in tasks:
-        batch[task] = arrays(("row", "draw"), task)
+        batch[task] = arrays((*ROW_PARTS, "draw"), task)
     return batch
 
 

@@ -47,7 +47,9 @@ def test_make_batch_has_the_shapes_and_types_of_the_table():
             assert array.shape == tuple(sizes[axis] for axis in entry.axes), name
             assert array.dtype == entry.dtype, name
     assert made["history"]["clicked_items"].shape == (5, 3, 2)
-    assert made["search"].keys() - made["rec"].keys() == {"query", "query_words"}
+    of_search = {name for name, x in INPUTS.items() if x.tasks == ("search",)}
+    assert of_search > {"query", "query_words"}
+    assert made["search"].keys() - made["rec"].keys() == of_search
     own = made["rec"].keys() - made["search"].keys()
     assert own == {"sequence_items", "sequence_negatives"}
     assert made["rec"]["sequence_items"].shape == (2, 5)
@@ -65,11 +67,11 @@ def test_make_batch_has_what_is_needed_and_what_is_always_there():
     assert without["rec"].keys() == {*rows, "user", "sampled_items"}
 
 
-def test_a_batch_of_evaluation_has_no_draws():
+def test_a_batch_of_evaluation_has_neither_labels_nor_draws():
     parts = ("history", "groups", "row")
     made = make_batch(SPEC, TASKS, ALL_NEEDS, zeros, SIZES, parts)
     names = {name for arrays in made.values() for name in arrays}
-    assert not any(INPUTS[name].part == "draw" for name in names)
+    assert not any(INPUTS[name].part in ("label", "draw") for name in names)
 
 
 def test_an_empty_batch_has_no_rows():
@@ -100,7 +102,7 @@ def test_every_input_has_a_meaning():
     for name, entry in INPUTS.items():
         assert entry.name == name
         assert entry.meaning.endswith(".")
-        assert entry.part in ("history", "groups", "row", "draw")
+        assert entry.part in ("history", "groups", "row", "label", "draw")
         assert entry.dtype in ("int32", "bool", "float32")
 
 
@@ -146,7 +148,8 @@ def test_the_pipeline_gives_exactly_the_tables_keys(pipeline, case, num_groups):
         pipeline, tasks=tasks, needs=needs, num_groups=num_groups
     )
     evaluated = ("history", "groups", "row")
-    assert keys_and_types(data.train()) == table_of(tasks, needs, (*evaluated, "draw"))
+    trained = (*evaluated, "label", "draw")
+    assert keys_and_types(data.train()) == table_of(tasks, needs, trained)
     assert keys_and_types(data.train_from(0)) == keys_and_types(data.train())
     assert keys_and_types(data.test()) == table_of(tasks, needs, evaluated)
 

@@ -134,13 +134,9 @@ class BatchSettings:
     def query_words(self) -> tf.Tensor:
         """Words of every query: `(num_queries + 1, W)`."""
         width = self._limit("max_query_words")
-
-        def make():
-            # Made outside of the functions that use it: they would contain a copy.
-            with tf.init_scope(), tf.device("CPU"):
-                return tf.constant(self.dataset.query_words(width))
-
-        return self._cached(("query_words", width), make)
+        return self._constant(
+            ("query_words", width), lambda: self.dataset.query_words(width)
+        )
 
     @property
     def replicas_of_worker(self) -> int:
@@ -160,6 +156,16 @@ class BatchSettings:
         if key not in self.dataset.cache:
             self.dataset.cache[key] = make()
         return self.dataset.cache[key]
+
+    def _constant(self, key: Any, make: Callable[[], Any]) -> Any:
+        """The tensors of a structure of NumPy arrays that `make` returns."""
+
+        def make_tensors():
+            # Made outside of the functions that use it: they would contain a copy.
+            with tf.init_scope(), tf.device("CPU"):
+                return tf.nest.map_structure(tf.constant, make())
+
+        return self._cached(key, make_tensors)
 
     @property
     def _targets(self) -> list[dict[str, dict[str, int]]]:

@@ -16,13 +16,16 @@ from sar_tf.data.batches import (
     sample_queries_and_items,
 )
 from sar_tf.data.schema import TASKS
+from sar_tf.data.similar_items import SimilarItems, draw_similar, index_similar
 from sar_tf.data.targets import (
     TargetReader,
     fold_in,
     parallel_calls,
     plain_graph,
 )
+from sar_tf.data.training_pairs import read_training_pairs
 from sar_tf.data.unknown import forget_ids
+from sar_tf.data.words import cumulative_shares, draw_words, item_captions, word_counts
 from sar_tf.spec import INPUTS, reads_history
 
 _PREFETCHED = 4  # Batches ready for the next steps.
@@ -131,7 +134,8 @@ class BatchPipeline(BatchSettings):
             num_negatives=self.num_negatives,
             reads_history=reads_history(self._needs)
             or self._needs_some("pair_")
-            or self._needs_some("sequence_"),
+            or self._needs_some("sequence_")
+            or "similar_items" in self._needs,
             sequence_negatives=(
                 self.max_rec_history + 1 if "sequence_negatives" in self._needs else 0
             ),
@@ -173,12 +177,14 @@ class BatchPipeline(BatchSettings):
     ) -> dict[str, dict]:
         batch = self._finish(rows)
         own_seed = fold_in(fold_in(seed, len(TASKS) + 1), step)
+        label_seed = fold_in(fold_in(seed, len(TASKS) + 2), step)
         # Another seed than those of the tasks' targets, and the same in all replicas
         # of a step.
         step = step // self.replicas_of_worker
         seed = fold_in(fold_in(seed, len(TASKS)), step)
         for task in self.tasks:
             draws = self._draw(rows[task], fold_in(seed, TASKS[task]))
+            draws |= self._label(task, rows[task], label_seed)
             batch[task] |= {
                 name: x
                 for name, x in draws.items()
@@ -199,12 +205,63 @@ class BatchPipeline(BatchSettings):
         draws = sample_queries_and_items(
             self.num_sampled, num_items, self.query_words, seed
         )
+        if "sampled_words" in self._needs:
+            draws["sampled_words"] = draw_words(
+                self._word_shares, self.num_sampled, fold_in(seed, 2)
+            )
         is_static = self.num_groups == 1
         if self._needs_some("pair_"):
             draws |= list_pairs(rows, self.query_words, num_items, not is_static)
         if self._needs_some("sequence_"):
             draws |= list_sequences(rows, only_last=not is_static)
         return draws
+
+    def _label(self, task: str, rows: dict, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What the training losses read of each of a task's rows."""
+        labels: dict[str, tf.Tensor] = {}
+        if task != "search":
+            return labels
+        labels["target_user"], labels["target_query"] = rows["user"], rows["query"]
+        if "item_words" in self._needs:
+            captions = self._captions
+            if captions is None:
+                labels["item_words"] = tf.gather(self.query_words, rows["query"])
+            else:
+                labels["item_words"] = tf.gather(captions, rows["candidates"][:, 0])
+        if "similar_items" in self._needs:
+            labels["similar_items"] = draw_similar(
+                self._similar_items, rows["clicked_items"], seed
+            )
+        return labels
+
+    @property
+    def _captions(self) -> tf.Tensor | None:
+        """Words of every item's caption `(num_items + 1, W)`; None without captions."""
+        if "caption" not in self.dataset.info.features.get("item", {}):
+            return None
+        width = self._limit("max_query_words")
+        return self._constant(
+            ("captions", width), lambda: item_captions(self.dataset, width)
+        )
+
+    @property
+    def _word_shares(self) -> tf.Tensor:
+        return self._constant(
+            "word_shares",
+            lambda: cumulative_shares(word_counts(self.dataset, self._training_pairs)),
+        )
+
+    @property
+    def _similar_items(self) -> SimilarItems:
+        return self._constant(
+            "similar_items",
+            lambda: index_similar(self.dataset, self._training_pairs),
+        )
+
+    @property
+    def _training_pairs(self) -> tuple[np.ndarray, np.ndarray]:
+        """The query and the positive of every training target of search."""
+        return self._cached("training_pairs", lambda: read_training_pairs(self.dataset))
 
 
 def _with_options(batches: tf.data.Dataset) -> tf.data.Dataset:

@@ -8,6 +8,7 @@ from sar_tf.layers.attention import (
 )
 from sar_tf.layers.augru import AUGRU
 from sar_tf.layers.causal_attention import CausalAttention, CausalBlock
+from sar_tf.layers.clicked_items import clicks_in_time, newest_in_time, take_slots
 from sar_tf.layers.co_attention import CoAttention
 from sar_tf.layers.contrast import QueryItemContrast, TransitionAlignment
 from sar_tf.layers.dice import Dice
@@ -20,6 +21,7 @@ from sar_tf.layers.embeddings import (
 )
 from sar_tf.layers.feature_encoder import FeatureEncoder
 from sar_tf.layers.frequency_filter import FrequencyFilter
+from sar_tf.layers.history_views import draw_chosen, draw_order
 from sar_tf.layers.interest_contrast import (
     TripletInterestContrast,
     interest_vectors,
@@ -28,6 +30,8 @@ from sar_tf.layers.interest_contrast import (
 from sar_tf.layers.masking import masked_mean, masked_softmax
 from sar_tf.layers.mmoe import MixtureOfExperts, PredictionNetwork
 from sar_tf.layers.post_norm import BidirectionalBlock, FilterBlock
+from sar_tf.layers.pre_norm import PreNormBlock, sinusoids
+from sar_tf.layers.query_attention import QueryAttention
 from sar_tf.layers.recency import (
     RecencyEmbedding,
     align_right,
@@ -37,6 +41,8 @@ from sar_tf.layers.recency import (
 )
 from sar_tf.layers.sampled_softmax import sampled_softmax_loss
 from sar_tf.layers.target_attention import TargetAttention
+from sar_tf.layers.view_contrast import are_unrelated, find_partners, view_contrast
+from sar_tf.layers.word_prediction import WordPrediction
 
 __all__ = [
     "AUGRU",
@@ -54,7 +60,9 @@ __all__ = [
     "FrequencyFilter",
     "MaskedAttention",
     "MixtureOfExperts",
+    "PreNormBlock",
     "PredictionNetwork",
+    "QueryAttention",
     "QueryEncoder",
     "QueryItemContrast",
     "RecencyEmbedding",
@@ -63,14 +71,24 @@ __all__ = [
     "TransitionEncoder",
     "TransitionFusion",
     "TripletInterestContrast",
+    "WordPrediction",
     "align_right",
+    "are_unrelated",
+    "clicks_in_time",
     "distance_to_newest",
+    "draw_chosen",
+    "draw_order",
     "end_of_history",
+    "find_partners",
     "interest_vectors",
     "masked_mean",
     "masked_softmax",
     "newest",
+    "newest_in_time",
     "sampled_softmax_loss",
     "search_behavior",
+    "sinusoids",
     "split_interests",
+    "take_slots",
+    "view_contrast",
 ]

@@ -21,6 +21,8 @@ class MaskedAttention(MultiHead):
     Args:
         num_heads: number of heads h, a divisor of the width D.
         dropout: rate on the attention weights.
+        use_bias: whether the projections have biases. Without them a zero vector among
+            the keys has logit 0 and adds nothing.
 
     Call arguments:
         queries: `(B, Nq, D)`.
@@ -42,6 +44,12 @@ class MaskedAttention(MultiHead):
         [Vaswani et al., 2017](https://arxiv.org/abs/1706.03762)
     """
 
+    def __init__(
+        self, num_heads: int, dropout: float = 0.0, use_bias: bool = True, **kwargs
+    ) -> None:
+        super().__init__(num_heads, dropout, **kwargs)
+        self.use_bias = use_bias
+
     def build(self, queries_shape, keys_shape=None, key_mask_shape=None):
         width = queries_shape[-1]
         self._check_width(width)
@@ -51,11 +59,13 @@ class MaskedAttention(MultiHead):
             shape=(width, 3 * width),
             initializer="glorot_uniform",
         )
-        self.qkv_bias = self.add_weight(
-            name="qkv_bias", shape=(3 * width,), initializer="zeros"
-        )
+        if self.use_bias:
+            self.qkv_bias = self.add_weight(
+                name="qkv_bias", shape=(3 * width,), initializer="zeros"
+            )
         self.output_dense = layers.Dense(
             width,
+            use_bias=self.use_bias,
             kernel_initializer="glorot_normal",
             name="output",
             dtype=self.dtype_policy,
@@ -69,11 +79,16 @@ class MaskedAttention(MultiHead):
         # Scaling the small kernel instead of the logits costs nothing.
         scale = (width // self.num_heads) ** -0.5
         kernel_q, kernel_kv = ops.split(self.qkv_kernel, [width], axis=-1)
-        bias_q, bias_kv = ops.split(self.qkv_bias, [width], axis=-1)
-        kernel_q, bias_q = kernel_q * scale, bias_q * scale
+        kernel_q = kernel_q * scale
+        bias_q = bias_kv = 0.0
+        if self.use_bias:
+            bias_q, bias_kv = ops.split(self.qkv_bias, [width], axis=-1)
+            bias_q = bias_q * scale
         if queries is keys:
             kernel = ops.concatenate([kernel_q, kernel_kv], axis=-1)
-            bias = ops.concatenate([bias_q, bias_kv], axis=-1)
+            bias = 0.0
+            if self.use_bias:
+                bias = ops.concatenate([bias_q, bias_kv], axis=-1)
             q, k, v = self._project(queries, kernel, bias, 3)
         else:
             (q,) = self._project(queries, kernel_q, bias_q, 1)
@@ -96,3 +111,6 @@ class MaskedAttention(MultiHead):
         x = ops.reshape(x, (batch, slots, count, self.num_heads, size))
         # After one transposition each part is contiguous: unstack copies nothing.
         return ops.unstack(ops.transpose(x, (2, 0, 3, 1, 4)), count)
+
+    def get_config(self):
+        return {**super().get_config(), "use_bias": self.use_bias}

@@ -3,55 +3,18 @@
 from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import ops
 
-from sar_tf.layers.dropout import Dropout
+from sar_tf.layers.block import Block
 from sar_tf.layers.frequency_filter import FrequencyFilter
 from sar_tf.layers.masked_attention import MaskedAttention
 
 
-class _Block(layers.Layer):
+class _PostNormBlock(Block):
     """`A = LN(X + Dropout(mix(X)))`, `LN(A + Dropout(W_2 GELU(W_1 A + b_1) + b_2))`.
 
-    A subclass mixes the slots. The hidden layer is `inner_units` wide.
+    A subclass mixes the slots.
     """
-
-    def __init__(
-        self,
-        inner_units: int,
-        dropout: float = 0.0,
-        epsilon: float = 1e-12,
-        **kwargs,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.inner_units = inner_units
-        self.dropout_rate = dropout
-        self.epsilon = epsilon
-        self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
-        self.mix_norm = self._norm("mix_norm")
-        self.feed_forward_norm = self._norm("feed_forward_norm")
-
-    def _norm(self, name):
-        return layers.LayerNormalization(
-            epsilon=self.epsilon, name=name, dtype=self.dtype_policy
-        )
-
-    def build(self, x_shape, mask_shape=None):
-        width = x_shape[-1]
-        self.mix_norm.build(x_shape)
-        self.feed_forward_norm.build(x_shape)
-        self.feed_forward_in = self._dense(width, self.inner_units, "feed_forward_in")
-        self.feed_forward_out = self._dense(self.inner_units, width, "feed_forward_out")
-
-    def _dense(self, width, units, name):
-        dense = layers.Dense(
-            units,
-            kernel_initializer="glorot_normal",
-            name=name,
-            dtype=self.dtype_policy,
-        )
-        dense.build((None, width))
-        return dense
 
     def _add(self, x, mixed, training):
         """What follows the mixing of the slots: `(B, Nq, D)`."""
@@ -60,17 +23,9 @@ class _Block(layers.Layer):
         update = self.dropout(self.feed_forward_out(hidden), training=training)
         return self.feed_forward_norm(x + update)
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "inner_units": self.inner_units,
-            "dropout": self.dropout_rate,
-            "epsilon": self.epsilon,
-        }
-
 
 @keras.saving.register_keras_serializable("sar_tf")
-class BidirectionalBlock(_Block):
+class BidirectionalBlock(_PostNormBlock):
     """Block of BERT4Rec: each slot attends to all slots that hold something.
 
     Args:
@@ -125,7 +80,7 @@ class BidirectionalBlock(_Block):
 
 
 @keras.saving.register_keras_serializable("sar_tf")
-class FilterBlock(_Block):
+class FilterBlock(_PostNormBlock):
     """Block of FMLP-Rec: a `FrequencyFilter` over the slots.
 
     Args:

@@ -81,10 +81,7 @@ class BERT4Rec(DotProductModel):
             shape=(hidden_dim,),
             initializer=initializers.RandomNormal(stddev=0.02),
         )
-        # "bias" in its name exempts it from L2.
-        self.item_bias = self.add_weight(
-            name="item_bias", shape=(self.spec.num_items + 1,), initializer="zeros"
-        )
+        self.add_item_bias()
         self.positions = RecencyEmbedding(
             self.spec.max_rec_history + 1,
             hidden_dim,
@@ -104,12 +101,6 @@ class BERT4Rec(DotProductModel):
         )
         self.output_norm = layers.LayerNormalization(epsilon=1e-12, name="output_norm")
         self.kept = Dropout(mask_rate, name="kept")  # Draws what the cloze loss masks.
-
-    def encode_candidates(self, items):
-        """`[e ; b]` of items: `(...) -> (..., D + 1)`."""
-        vectors = self.encode_items(items)
-        bias = ops.take(self.item_bias.value, items, axis=0)[..., None]
-        return ops.concatenate([vectors, ops.cast(bias, vectors.dtype)], axis=-1)
 
     def encode_history(self, history, training):
         """`[o ; 1]` of each history: `(H, D + 1)`."""
@@ -143,7 +134,7 @@ class BERT4Rec(DotProductModel):
         queries = newest(x, is_token)[:, None] if newest_only else None
         x = self.blocks[-1](x, is_token, queries, training=training)
         x = self.output_norm(ops.gelu(self.projection(x), approximate=False))
-        return ops.concatenate([x, ops.ones_like(x[..., :1])], axis=-1)
+        return self.with_one(x)
 
     def draw_masked(self, items):
         """The items to mask: bool `(B, N)`, one of each sequence or more."""

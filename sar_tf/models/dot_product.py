@@ -14,10 +14,37 @@ class DotProductModel(Model):
     """A model that scores a candidate by the product of two vectors.
 
     `logit = <vector, e(candidate)>`. A subclass implements `vector`, which does not
-    see the candidates; the candidate's vector is the item encoder's.
+    see the candidates; the candidate's vector is the item encoder's. After
+    `add_item_bias` the logit has the summand b(candidate): the candidate's vector is
+    `[e ; b]`, and `vector` ends with a 1, which `with_one` appends.
     """
 
     has_own_vectors = True
+    item_bias: Any = None
+
+    def add_item_bias(self) -> None:
+        """Gives each item a bias, 0 at first. Its name exempts it from L2."""
+        self.item_bias = self.add_weight(
+            name="item_bias", shape=(self.spec.num_items + 1,), initializer="zeros"
+        )
+
+    def with_one(self, vector: Any) -> Any:
+        """`(..., D) -> (..., D + 1)`, with a 1 for the item's bias, where there is one.
+
+        Args:
+            vector: `(..., D)`, to be multiplied by the items' vectors.
+        """
+        if self.item_bias is None:
+            return vector
+        return ops.concatenate([vector, ops.ones_like(vector[..., :1])], axis=-1)
+
+    def encode_candidates(self, items: Any) -> Any:
+        """`e`, or `[e ; b]`, of items: `(...) -> (..., D)` or `(..., D + 1)`."""
+        vectors = self.encode_items(items)
+        if self.item_bias is None:
+            return vectors
+        bias = ops.take(self.item_bias.value, items, axis=0)[..., None]
+        return ops.concatenate([vectors, ops.cast(bias, vectors.dtype)], axis=-1)
 
     def vector(
         self, task: str, encoded: Any, target: dict[str, Any], training: bool

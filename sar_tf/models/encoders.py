@@ -1,4 +1,4 @@
-"""The encoder of items that single-task models share."""
+"""The encoders of items and of users that single-task models share."""
 
 from typing import Literal
 
@@ -43,4 +43,28 @@ def add_item_encoder(
         caption_length=spec.caption_length,
         mask_zero=True,
         name="item_encoder",
+    )
+
+
+def add_user_encoder(
+    model: Model, kind: ItemEncoder, embedding_dim: int, units: int
+) -> None:
+    """Gives a model an encoder of users, for which user 0 is the zero vector.
+
+    Args:
+        model: The model, after its `super().__init__`.
+        kind: "features" encodes a user's id and features by a dense layer, "id" looks
+            up a vector of its own for each user.
+        embedding_dim: Width of the embeddings of the id and of each feature, where
+            there is a dense layer.
+        units: Width D of the result.
+    """
+    is_table = kind == "id"
+    model.user_encoder = FeatureEncoder(
+        model.spec.num_users,
+        {} if is_table else model.spec.user_features,
+        units if is_table else embedding_dim,
+        units=None if is_table else units,
+        mask_zero=True,
+        name="user_encoder",
     )

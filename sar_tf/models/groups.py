@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from sar_tf.spec import INPUTS
+from sar_tf.spec import INPUTS, ROW_PARTS
 
 
 class Group(NamedTuple):
@@ -32,7 +32,9 @@ class Rows(NamedTuple):
         if self.order is None:
             return inputs
         return {
-            name: ops.take(x, self.order, axis=0) if INPUTS[name].part == "row" else x
+            name: ops.take(x, self.order, axis=0)
+            if INPUTS[name].part in ROW_PARTS
+            else x
             for name, x in inputs.items()
         }
 

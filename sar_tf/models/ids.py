@@ -15,16 +15,25 @@ _KINDS = {
         "pair_items",
         "sequence_items",
         "sequence_negatives",
+        "similar_items",
     ),
-    "num_queries": ("search_queries", "query", "sampled_queries", "pair_queries"),
+    "num_queries": (
+        "search_queries",
+        "query",
+        "target_query",
+        "sampled_queries",
+        "pair_queries",
+    ),
     "num_words": (
         "search_words",
         "query_words",
         "sampled_query_words",
         "pair_query_words",
+        "item_words",
+        "sampled_words",
     ),
     "num_search_sources": ("search_sources",),
-    "num_users": ("user",),
+    "num_users": ("user", "target_user"),
     "positions": ("rec_positions", "search_positions"),
 }
 # Name of each input of ids -> what tells its highest id.

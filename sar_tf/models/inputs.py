@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from sar_tf.models.ids import known_ids
-from sar_tf.spec import INPUTS, DataSpec, Input, inputs_of, reads_history
+from sar_tf.spec import INPUTS, ROW_PARTS, DataSpec, Input, inputs_of, reads_history
 
 
 def select(
@@ -26,7 +26,7 @@ def select(
         selected["history"] = _pick(spec, batch["history"], wanted)
     for task in tasks:
         if task in batch:
-            wanted = inputs_of(("row", "draw"), needs, task)
+            wanted = inputs_of((*ROW_PARTS, "draw"), needs, task)
             selected[task] = _pick(spec, batch[task], wanted)
     return selected
 
@@ -38,7 +38,7 @@ def of_task(task: str, batch: Mapping[str, Any]) -> dict[str, Any]:
 
 def row_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Those of a task's inputs that have a row for each target."""
-    return {name: x for name, x in inputs.items() if INPUTS[name].part == "row"}
+    return {name: x for name, x in inputs.items() if INPUTS[name].part in ROW_PARTS}
 
 
 def _pick(

@@ -135,6 +135,18 @@ def test_a_flagfile_serves_every_model(repository, config, model):
     )
 
 
+@pytest.mark.parametrize("model", ["qem", "hem", "aem", "zam", "tem", "copps"])
+@pytest.mark.parametrize("dataset", ["amazon", "kuaisar"])
+def test_flagfiles_of_search_models_name_hyperparameters(repository, dataset, model):
+    path = repository / "experiments" / "configs" / f"{model}_{dataset}.flags"
+    command = flags.parse([f"--flagfile={path}"])
+    assert command.model == model
+    settings = models.get(model).hyperparameters()
+    assert command.hyperparameters.keys() > {"hidden_dim", "item_encoder"}
+    for name, value in command.hyperparameters.items():
+        assert settings[name].check(value) == value
+
+
 def test_flagfiles_in_flagfiles(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "inner.flags").write_text("--epochs=2\n--seed=5\n")

@@ -16,7 +16,15 @@ from sar_tf.spec import INPUTS
 
 # Small sizes, and no randomness.
 OPTIONS = {
+    "aem": {"embedding_dim": 4, "hidden_dim": 6, "num_queries": 3},
     "bert4rec": {
+        "embedding_dim": 4,
+        "hidden_dim": 6,
+        "inner_units": 8,
+        "num_heads": 2,
+        "dropout": 0.0,
+    },
+    "copps": {
         "embedding_dim": 4,
         "hidden_dim": 6,
         "inner_units": 8,
@@ -42,6 +50,7 @@ OPTIONS = {
         "gru_units": 5,
         "dropout": 0.0,
     },
+    "hem": {"embedding_dim": 4, "hidden_dim": 6},
     "qem": {"embedding_dim": 4, "hidden_dim": 6},
     "sasrec": {"embedding_dim": 4, "hidden_dim": 6, "num_heads": 2, "dropout": 0.0},
     "sesrec": {
@@ -54,6 +63,13 @@ OPTIONS = {
         "prediction_units": (6, 3),
     },
     "stamp": {"embedding_dim": 4, "hidden_dim": 6},
+    "tem": {
+        "embedding_dim": 4,
+        "hidden_dim": 6,
+        "inner_units": 8,
+        "num_heads": 2,
+        "dropout": 0.0,
+    },
     "unisar": {
         "embedding_dim": 4,
         "hidden_dim": 6,
@@ -63,6 +79,7 @@ OPTIONS = {
         "prediction_units": (4,),
         "dropout": 0.0,
     },
+    "zam": {"embedding_dim": 4, "hidden_dim": 6, "num_queries": 3},
 }
 # (recommendations, searches) of each history; SPEC holds at most (4, 3).
 SIZES = [(4, 3), (2, 1), (0, 3), (1, 2), (4, 0), (0, 0)]

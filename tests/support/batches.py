@@ -7,7 +7,7 @@ A history is a list of behaviors, oldest first: `("rec", item)` or
 import numpy as np
 
 from sar_tf.interop.pairs import slot_pairs
-from sar_tf.spec import INPUTS, DataSpec
+from sar_tf.spec import INPUTS, ROW_PARTS, DataSpec
 
 SPEC = DataSpec(
     num_users=7,
@@ -136,8 +136,27 @@ def batch(spec, histories, groups=None, num_candidates=3, num_samples=5, seed=0)
         "query": integers(1, spec.num_queries + 1, size),
         "query_words": integers(0, spec.num_words + 1, (size, spec.max_query_words)),
     }
+    search |= _labels(spec, history, search, rng)
     rec = {**shared, **_sequences(spec, history, shared["candidates"], rng)}
     return {"history": history, "rec": rec, "search": search}
+
+
+def _labels(spec, history, search, rng):
+    """What the losses of search read; each clicked item has a similar one."""
+    clicked = history["clicked_items"]
+    drawn = rng.integers(1, spec.num_items + 1, clicked.shape)
+    arrays = {
+        "item_words": rng.integers(
+            0, spec.num_words + 1, (len(clicked), spec.max_query_words)
+        ),
+        "sampled_words": rng.integers(
+            1, spec.num_words + 1, search["sampled_items"].shape
+        ),
+        "similar_items": np.where(clicked > 0, drawn, 0),
+        "target_query": search["query"],
+        "target_user": search["user"],
+    }
+    return {name: x.astype("int32") for name, x in arrays.items()}
 
 
 def _sequences(spec, history, candidates, rng):
@@ -155,7 +174,7 @@ def take_rows(batch, rows):
     taken = {"history": batch["history"]}
     for task in batch.keys() - taken.keys():
         taken[task] = {
-            name: array[rows] if INPUTS[name].part == "row" else array
+            name: array[rows] if INPUTS[name].part in ROW_PARTS else array
             for name, array in batch[task].items()
         }
     return taken

@@ -82,6 +82,7 @@ def write_dataset(
     num_items: int,
     queries: list[list[int]],
     num_shards: int = 2,
+    captions: bool = True,
 ) -> DatasetInfo:
     """A dataset folder of these records.
 
@@ -91,6 +92,7 @@ def write_dataset(
         num_items: The highest item id.
         queries: The words of query 1, 2, ….
         num_shards: Files that the records are spread over.
+        captions: Whether items have captions; only item 1's has words.
     """
     summary = writer.Summary.empty(num_items)
     parts = np.array_split(np.arange(len(records)), num_shards)
@@ -105,13 +107,16 @@ def write_dataset(
         "word": [f"word-{i:04d}" for i in range(1, words.values.max(initial=0) + 1)],
         "search_source": ["home", "results"],
     }
-    caption_splits = np.full(num_items + 2, 2)  # Only item 1 has a caption.
-    caption_splits[:2] = 0
+    item_features = {}
+    if captions:
+        caption_splits = np.full(num_items + 2, 2)
+        caption_splits[:2] = 0
+        item_features["caption"] = np.array([1, 2]), caption_splits
     tables = writer.Tables(
         vocabularies={name: Vocabulary(ids) for name, ids in raw_ids.items()},
         queries=(words.values, np.append(0, np.cumsum(words.lengths))),
         user_features={"level": np.arange(len(records) + 1) % 3},
-        item_features={"caption": (np.array([1, 2]), caption_splits)},
+        item_features=item_features,
     )
     return writer.write_dataset(
         dataset_dir,

@@ -92,6 +92,7 @@ class RandomBatches:
             if training:
                 arrays |= self._draws(rng, num_sampled) | self._pairs(own)
                 arrays |= self._sequences(rng, own, arrays["candidates"])
+                arrays |= self._labels(rng, own, arrays)
             batch |= self._make((task,), arrays | self._laid_out(own), training)
         return batch
 
@@ -111,7 +112,7 @@ class RandomBatches:
             assert arrays[entry.name].shape == shape, entry.name
             return arrays[entry.name].astype(entry.dtype)
 
-        parts = (*_EVALUATION, "draw") if training else _EVALUATION
+        parts = (*_EVALUATION, "label", "draw") if training else _EVALUATION
         return make_batch(self.spec, tasks, self.needs, make, sizes, parts)
 
     @property
@@ -137,6 +138,17 @@ class RandomBatches:
             "sampled_items": self._items(rng, number),
             "sampled_queries": queries,
             "sampled_query_words": self._query_words[queries],
+            "sampled_words": rng.integers(1, self.spec.num_words + 1, number),
+        }
+
+    def _labels(self, rng, own, arrays):
+        """Each clicked item has a similar one; an item's text is the target's query."""
+        clicked = own["clicked_items"]
+        return {
+            "item_words": arrays["query_words"],
+            "similar_items": np.where(clicked, self._items(rng, clicked.shape), 0),
+            "target_query": arrays["query"],
+            "target_user": arrays["user"],
         }
 
     def _histories(self, rng, lengths):
