@@ -1,28 +1,9 @@
 """The best items of the whole catalogue, by products of vectors."""
 
-from collections.abc import Callable
-from typing import Any
-
 import tensorflow as tf
 
-from sar_tf.models import DotProductModel, Model
-
-_ITEMS_TOGETHER = 1 << 14  # Items that are encoded by one call.
-
-
-def can_retrieve(model: Model) -> bool:
-    """Whether a model has vectors of targets and items."""
-    return scores_are_products(model) or model.retrieval_head is not None
-
-
-def scores_are_products(model: Model) -> bool:
-    """Whether a model's score is the product of the vectors: no ranking is needed."""
-    return (
-        isinstance(model, DotProductModel)
-        # A subclass may add to the product.
-        and type(model).logits is DotProductModel.logits
-        and type(model).read is DotProductModel.read
-    )
+from sar_tf.models import Model
+from sar_tf.models.catalogue import of_all_items
 
 
 class Catalogue(tf.Module):
@@ -69,13 +50,3 @@ class Catalogue(tf.Module):
         best, items = tf.math.top_k(logits, k)
         is_item = best > logits.dtype.min
         return tf.where(is_item, items, 0), tf.where(is_item, tf.sigmoid(best), 0.0)
-
-
-def of_all_items(model: Model, encode: Callable[[tf.Tensor], Any]) -> tf.Tensor:
-    """What a function of items gives for items 0, 1, …: `(num_items + 1, …)`."""
-    end = model.spec.num_items + 1
-    parts = [
-        encode(tf.range(start, min(start + _ITEMS_TOGETHER, end)))
-        for start in range(0, end, _ITEMS_TOGETHER)
-    ]
-    return tf.concat(parts, axis=0)

@@ -7,8 +7,8 @@ from support.raw_events import Target, request_of, targets_of
 from support.tiny_model import Given, Tiny
 
 from sar_tf.models import DIN, SASRec
+from sar_tf.models.catalogue import can_retrieve
 from sar_tf.serving.export import export
-from sar_tf.serving.retrieve import can_retrieve
 
 
 @pytest.fixture(scope="module")
