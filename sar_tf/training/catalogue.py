@@ -10,8 +10,8 @@ from sar_tf.models import Model
 from sar_tf.models.catalogue import of_all_items, prepare_targets, score_items
 from sar_tf.spec import INPUTS, axis_sizes, inputs_of, reads_history
 
-# What a chunk's arrays have room for in a processor's cache.
-_ROWS, _ITEMS = 16, 512
+# Scores that are computed together: their arrays have room in a processor's cache.
+_ROWS, _SCORES = 16, 1 << 13
 # Axis of a history -> the input that tells which of its slots are used.
 _USED = {"Nr": "rec_items", "Ns": "search_mask"}
 
@@ -116,9 +116,10 @@ class CatalogueScorer:
     def _all_items(self, task, part):
         prepare, score = self._functions[task]
         prepared, closeness = prepare(part)
+        items = _SCORES // len(part[task]["history_row"])
         scores = [
-            score(prepared, self._vectors[start : start + _ITEMS]).numpy()
-            for start in range(0, len(self._vectors), _ITEMS)
+            score(prepared, self._vectors[start : start + items]).numpy()
+            for start in range(0, len(self._vectors), items)
         ]
         scores = np.concatenate(scores, axis=1)
         return scores, closeness[0].numpy() if closeness else None
