@@ -12,7 +12,7 @@ from typing import Any
 
 from experiments.flagfile import Flag, FlagError, expand
 from sar_tf import models
-from sar_tf.settings import Setting
+from sar_tf.settings import Range, Setting
 from sar_tf.training.config import (
     GROUPS,
     ConfigError,
@@ -40,6 +40,22 @@ PROGRAM = {
         Setting("run_dir", None, is_optional=True, help="Folder of the run."),
         Setting(
             "resume", False, bool, help="Whether to continue from run_dir's checkpoint."
+        ),
+        Setting(
+            "evaluate_full",
+            False,
+            bool,
+            help="Whether to rank the test targets among the whole catalogue, too, "
+            "after training or evaluation.",
+        ),
+        Setting(
+            "evaluate_full_sample",
+            None,
+            int,
+            range=Range(1, 10**9),
+            is_optional=True,
+            help="Number of test targets of each task that evaluate_full ranks, drawn "
+            "by the seed; all by default.",
         ),
         Setting(
             "verbose",

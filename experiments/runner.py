@@ -13,14 +13,17 @@ from experiments import flags
 from experiments.simulated import make_where_missing
 from experiments.table import metrics_table
 from pipelines.common.job import UserError
+from pipelines.common.progress import progress
 from sar_tf.data.dataset_info import DatasetError
 from sar_tf.serving.export import export
+from sar_tf.spec import TASKS
 from sar_tf.training.build import ModelError
 from sar_tf.training.callbacks import TrainingError
 from sar_tf.training.checkpoint import CheckpointError
 from sar_tf.training.config import ConfigError, RunConfig
 from sar_tf.training.files import OutOfMemoryError, exhaustion_named
 from sar_tf.training.finished import evaluate_run, load_run
+from sar_tf.training.full import evaluate_full
 from sar_tf.training.run import run
 from sar_tf.training.run_directory import RunDirectory, RunDirectoryError
 from sar_tf.training.strategy import StrategyError
@@ -57,6 +60,10 @@ def run_command(arguments: Sequence[str]) -> None:
     folder = RunDirectory(program["run_dir"])
     if program["resume"] and program["mode"] != "train":
         raise flags.FlagError("--resume belongs to --mode=train; leave one of them out")
+    if program["evaluate_full_sample"] is not None and not program["evaluate_full"]:
+        raise flags.FlagError("--evaluate_full_sample belongs to --evaluate_full")
+    if program["evaluate_full"] and program["mode"] == "export":
+        raise flags.FlagError("--evaluate_full belongs to --mode=train or evaluate")
     kept = None
     if program["mode"] != "train" or program["resume"]:
         kept = folder.load_config()
@@ -68,6 +75,7 @@ def run_command(arguments: Sequence[str]) -> None:
         metrics = evaluate_run(folder.path, **_fields(config))
         if _is_first_worker(config):
             _print_results(config, metrics, folder)
+            _evaluate_full(config, folder, program)
     else:
         _export(config, folder)
         print(f"SavedModel: {folder.saved_model}", flush=True)
@@ -89,6 +97,7 @@ def _train(config, folder, program):
     if _is_first_worker(config):
         _export(config, folder)
         _print_results(config, metrics, folder)
+        _evaluate_full(config, folder, program)
 
 
 def _export(config, folder):
@@ -97,6 +106,26 @@ def _export(config, folder):
     model, data = load_run(folder.path, served=True, **changes)
     with exhaustion_named(folder.path):
         export(model, folder.saved_model, data)
+
+
+def _evaluate_full(config, folder, program):
+    if not program["evaluate_full"]:
+        return
+    metrics = evaluate_full(
+        folder.path,
+        sample=program["evaluate_full_sample"],
+        progress=progress,
+        **{**_fields(config), "strategy": "one_device"},
+    )
+    print(f"\nTest targets against all {metrics['items']:,} items:")
+    for task in (name for name in TASKS if name in metrics):
+        own = metrics[task]
+        rankers = ("sampled", "ranker", "retrieve_then_rank")
+        table = {n.replace("_", " "): {task: own[n]} for n in rankers if n in own}
+        print(f"\n{metrics_table(table)}")
+        for name, share in own.get("retrieval", {}).items():
+            print(f"retrieval {name}: {share:.4f}")
+    print(f"\nThese are in {folder.full}", flush=True)
 
 
 class KeepFlags(keras.callbacks.Callback):

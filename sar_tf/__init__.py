@@ -22,6 +22,7 @@ _ORIGINS = {
     "RunConfig": "sar_tf.training.config",
     "SequenceDataset": "sar_tf.data.dataset",
     "describe_batch": "sar_tf.spec",
+    "evaluate_full": "sar_tf.training.full",
     "evaluate_run": "sar_tf.training.finished",
     "export": "sar_tf.serving.export",
     "load_run": "sar_tf.training.finished",

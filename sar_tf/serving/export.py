@@ -13,6 +13,12 @@ import tensorflow as tf
 from sar_tf.data.pipeline import BatchPipeline
 from sar_tf.files import whole_folder
 from sar_tf.models import Model
+from sar_tf.models.catalogue import (
+    NUM_RANKED,
+    can_retrieve,
+    of_all_items,
+    scores_are_products,
+)
 from sar_tf.serving.raw_inputs import (
     CANDIDATES,
     EXCLUDED,
@@ -21,12 +27,7 @@ from sar_tf.serving.raw_inputs import (
     raw_inputs,
     vocabulary_names,
 )
-from sar_tf.serving.retrieve import (
-    Catalogue,
-    can_retrieve,
-    of_all_items,
-    scores_are_products,
-)
+from sar_tf.serving.retrieve import Catalogue
 from sar_tf.serving.vocabularies import Vocabularies
 from sar_tf.serving.warmup import WARMUP_FILE, write_warmup
 from sar_tf.spec import axis_sizes, inputs_of
@@ -41,7 +42,7 @@ def export(
     model: Model,
     path: str | os.PathLike,
     data: BatchPipeline | None = None,
-    num_ranked: int = 500,
+    num_ranked: int = NUM_RANKED,
 ) -> None:
     """Writes a SavedModel; `sar_tf/serving/README.md` describes its signatures.
 

@@ -1,28 +1,11 @@
 """The best items of the whole catalogue, by products of vectors."""
 
-from collections.abc import Callable
-from typing import Any
-
 import tensorflow as tf
 
-from sar_tf.models import DotProductModel, Model
+from sar_tf.models import Model
+from sar_tf.models.catalogue import of_all_items
 
-_ITEMS_TOGETHER = 1 << 14  # Items that are encoded by one call.
-
-
-def can_retrieve(model: Model) -> bool:
-    """Whether a model has vectors of targets and items."""
-    return scores_are_products(model) or model.retrieval_head is not None
-
-
-def scores_are_products(model: Model) -> bool:
-    """Whether a model's score is the product of the vectors: no ranking is needed."""
-    return (
-        isinstance(model, DotProductModel)
-        # A subclass may add to the product.
-        and type(model).logits is DotProductModel.logits
-        and type(model).read is DotProductModel.read
-    )
+_BLOCK = 256  # Scores of a block of `top_k`.
 
 
 class Catalogue(tf.Module):
@@ -57,25 +40,44 @@ class Catalogue(tf.Module):
             is above the number of items, it is that number.
         """
         logits = tf.matmul(vectors, self._vectors)
+        # Item 0 stands for none: it is excluded, too.
+        excluded = tf.pad(excluded, [[0, 0], [1, 0]])
         size = tf.shape(excluded)
         row = tf.broadcast_to(tf.range(size[0])[:, None], size)
-        # Item 0 stands for none: it is excluded, too.
         left_out = tf.stack([row, excluded], axis=-1)
-        none = tf.fill([size[0], size[1]], logits.dtype.min)
+        none = tf.fill(size, logits.dtype.min)
         logits = tf.tensor_scatter_nd_update(logits, left_out, none)
-        column = tf.fill([size[0], 1], logits.dtype.min)
-        logits = tf.concat([column, logits[:, 1:]], axis=1)
         k = tf.minimum(k, tf.shape(logits)[1] - 1)
-        best, items = tf.math.top_k(logits, k)
+        best, items = top_k(logits, k)
         is_item = best > logits.dtype.min
         return tf.where(is_item, items, 0), tf.where(is_item, tf.sigmoid(best), 0.0)
 
 
-def of_all_items(model: Model, encode: Callable[[tf.Tensor], Any]) -> tf.Tensor:
-    """What a function of items gives for items 0, 1, …: `(num_items + 1, …)`."""
-    end = model.spec.num_items + 1
-    parts = [
-        encode(tf.range(start, min(start + _ITEMS_TOGETHER, end)))
-        for start in range(0, end, _ITEMS_TOGETHER)
-    ]
-    return tf.concat(parts, axis=0)
+def top_k(scores: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """As `tf.math.top_k`, in a third of the time where the rows are long.
+
+    The k highest scores are in the k blocks of a row with the highest maxima, so that
+    only these blocks are searched.
+
+    Args:
+        scores: `(B, N)`, with a static N.
+        k: Number of scores of a row.
+
+    Returns:
+        `(B, k)` scores by falling score, and their int32 places; of equal scores the
+        first ones.
+    """
+    length = scores.shape[1]
+    if length < _BLOCK * _BLOCK:
+        return tf.math.top_k(scores, k)
+    rows = tf.shape(scores)[0]
+    padding = [[0, 0], [0, -length % _BLOCK]]
+    scores = tf.pad(scores, padding, constant_values=scores.dtype.min)
+    scores = tf.reshape(scores, [rows, -1, _BLOCK])
+    number = tf.minimum(k, scores.shape[1])
+    _, blocks = tf.math.top_k(tf.reduce_max(scores, axis=2), number)
+    blocks = tf.sort(blocks)  # In the order of places, which decides between equals.
+    scores = tf.gather(scores, blocks, batch_dims=1)
+    best, place = tf.math.top_k(tf.reshape(scores, [rows, -1]), k)
+    blocks = tf.gather(blocks, place // _BLOCK, batch_dims=1)
+    return best, blocks * _BLOCK + place % _BLOCK

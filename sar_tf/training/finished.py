@@ -1,6 +1,7 @@
 """A run that is there: opened, checked, and evaluated again."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +54,8 @@ def evaluate_run(run_dir: str | Path, **changes: Any) -> dict[str, Any]:
         ConfigError, DatasetError, …: As `run`.
     """
     folder = RunDirectory(run_dir)
-    config = _config_to_open(folder, changes)
-    is_same = config.dataset_dir == folder.load_config().dataset_dir
-    other = "" if is_same else as_path(config.dataset_dir).name
+    config = opened_config(folder, changes)
+    other = name_of_other(folder, config)
     with exhaustion_named(folder.path), prepared(config) as (model, pipeline):
         return evaluate_best(model, pipeline, folder, other)
 
@@ -86,7 +86,7 @@ def load_run(
         model.evaluate(data.test(), return_dict=True)
     """
     folder = RunDirectory(run_dir)
-    config = _config_to_open(folder, {"strategy": "one_device", **changes})
+    config = opened_config(folder, {"strategy": "one_device", **changes})
     is_of_all = served and config.train_on == "all"
     with prepared(config) as (model, pipeline):
         checkpoint.load(folder_of_all(folder).best if is_of_all else folder.best, model)
@@ -143,8 +143,19 @@ def check_folder(config: RunConfig, folder: RunDirectory, resume: bool) -> None:
     _refuse(refused, folder)
 
 
-def _config_to_open(folder, changes):
-    """The run's settings with some of others, to evaluate or export it."""
+def name_of_other(folder: RunDirectory, config: RunConfig) -> str:
+    """The name of the folder of a dataset that is not the run's own; else ""."""
+    is_same = config.dataset_dir == folder.load_config().dataset_dir
+    return "" if is_same else as_path(config.dataset_dir).name
+
+
+def opened_config(folder: RunDirectory, changes: Mapping[str, Any]) -> RunConfig:
+    """The run's settings with some of others, to evaluate or export it.
+
+    Raises:
+        RunDirectoryError: The folder holds no run.
+        ConfigError: A setting is not the run's.
+    """
     kept = folder.load_config()
     config = dataclasses.replace(kept, **changes)
     if config.strategy != "tpu":

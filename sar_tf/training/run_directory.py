@@ -40,6 +40,8 @@ class RunDirectory:
         events/                 for TensorBoard
         all/                    where train_on=all: checkpoints/ and history.csv of
                                 the training on the targets of all splits
+        full/                   metrics.json and ranks/ of the test targets against the
+                                whole catalogue
         saved_model/1/          the best epoch's model, or that of all/, to be served
         .lock                   locked by the process that trains
 
@@ -58,6 +60,7 @@ class RunDirectory:
         self.previous = self.checkpoints / "previous.weights.h5"
         self.events = self.path / "events"
         self.all = self.path / "all"
+        self.full = self.path / "full"
         self._lock = self.path / ".lock"
         self.saved_model = self.path / "saved_model" / "1"
 
@@ -83,13 +86,13 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Keeps other processes from training in the folder.
+        """Keeps other processes from training or evaluating in the folder.
 
         A process that ends in any way leaves the folder unlocked. Where a network file
         system knows no locks, the first attempt to take one is an error.
 
         Raises:
-            RunDirectoryError: Another process trains in the folder.
+            RunDirectoryError: Another process works in the folder.
             WriteError: The folder cannot be written or locked.
         """
         try:
@@ -102,7 +105,7 @@ class RunDirectory:
         try:
             if not _try_lock(descriptor, self._lock):
                 raise RunDirectoryError(
-                    f"run_dir={self.path}: another process trains in this folder; "
+                    f"run_dir={self.path}: another process works in this folder; "
                     "wait for its end, or name another folder"
                 )
             yield

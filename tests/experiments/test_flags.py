@@ -54,6 +54,14 @@ def clashing(monkeypatch):
         (["--flagfile=none.flags"], "--flagfile=none.flags: No such file"),
         (["--mode=evaluate", "--run_dir=new"], "new holds no run"),
         (["--mode=export", "--run_dir=new", "--resume"], "--resume belongs to --mode="),
+        (
+            ["--mode=export", "--run_dir=new", "--evaluate_full"],
+            "--evaluate_full belongs to --mode=train or evaluate",
+        ),
+        (
+            ["--run_dir=new", "--evaluate_full_sample=9"],
+            "--evaluate_full_sample belongs to --evaluate_full",
+        ),
         (["--run_dir=new", "word"], "'word' is no flag"),
         (["--jit_compile", "--history_groups=2"], "history_groups=1"),
         (["--strategy=tpu"], "history_groups=1"),

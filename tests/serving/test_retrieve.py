@@ -7,8 +7,9 @@ from support.raw_events import Target, request_of, targets_of
 from support.tiny_model import Given, Tiny
 
 from sar_tf.models import DIN, SASRec
+from sar_tf.models.catalogue import can_retrieve
+from sar_tf.serving import retrieve as retrieve_module
 from sar_tf.serving.export import export
-from sar_tf.serving.retrieve import can_retrieve
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +137,15 @@ def test_the_model_ranks_what_its_head_finds(amazon_pipeline, amazon_raw, ranker
     assert set(rest[0]) == {*every[:2], ""} and list(scores[0, 2:]) == [0.0, 0.0]
     most, _ = retrieve(call, "rec", targets[:1], 10**6, **options)
     assert sorted(most[0]) == sorted(every)
+
+
+@pytest.mark.parametrize("k", [1, 7, 40, 130])
+def test_the_best_of_blocks(monkeypatch, k):
+    """Those of TensorFlow's own function, in its order, where many are equal."""
+    monkeypatch.setattr(retrieve_module, "_BLOCK", 4)
+    scores = np.random.default_rng(0).integers(0, 30, (5, 130)).astype("float32")
+    scores[1] = 3.0
+    found = retrieve_module.top_k(tf.constant(scores), tf.constant(k))
+    expected = tf.math.top_k(scores, k)
+    for own, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(own, other)

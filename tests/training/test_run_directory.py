@@ -62,7 +62,7 @@ def test_two_processes_do_not_train_in_one_folder(tmp_path):
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as other:
         assert other.stdout.readline() == b"locked\n"
         with (
-            pytest.raises(RunDirectoryError, match="another process trains in this"),
+            pytest.raises(RunDirectoryError, match="another process works in this"),
             RunDirectory(tmp_path).locked(),
         ):
             pass

@@ -1,0 +1,234 @@
+"""Writes the best items of the whole catalogue for every user to Parquet files.
+
+    python -m tools.score_users --run_dir=runs/beauty --output_dir=scores/beauty
+
+The run's served model scores all items for each user as of now: by the whole history of
+the user's record. Items that the user interacted with are left out. A file has the
+columns "user" (raw id), "items" (raw ids, the best first) and "scores" (their click
+probabilities). All files are there when the last one, part-…-of-…, is; a call that was
+killed is repeated, and goes on with the first file that is missing.
+"""
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from pipelines.common.progress import progress
+from sar_tf.files import whole_file
+from sar_tf.startup import import_tensorflow, keep_freed_memory
+
+PROGRAM = "tools.score_users"
+_USERS = 1024  # Of a file.
+_ABOUT = "about.json"
+
+
+class ScoreError(ValueError):
+    """Users cannot be scored; says why, in one line."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Runs a command line; an error is one line and the exit status 1."""
+    from sar_tf.data.dataset_info import DatasetError
+    from sar_tf.training.checkpoint import CheckpointError
+    from sar_tf.training.config import ConfigError
+    from sar_tf.training.run_directory import RunDirectoryError
+
+    args = _make_parser().parse_args(argv)
+    try:
+        users = None if args.users is None else read_users(args.users)
+        changes = {"dataset_dir": args.dataset_dir} if args.dataset_dir else {}
+        began = time.monotonic()
+        number = score_users(
+            args.run_dir, args.output_dir, args.top_k, users, **changes
+        )
+        rate = number / max(time.monotonic() - began, 1e-3)
+        print(f"{number:,} users, {rate:,.1f} a second: {args.output_dir}", flush=True)
+    except (
+        CheckpointError,
+        ConfigError,
+        DatasetError,
+        OSError,
+        RunDirectoryError,
+        ScoreError,
+    ) as error:
+        sys.exit(f"{PROGRAM}: {error}")
+
+
+def read_users(path: Path) -> list[str]:
+    """The raw ids of a file, one a line.
+
+    Raises:
+        ScoreError: The file names no user.
+    """
+    users = [line for line in path.read_text("utf-8").splitlines() if line]
+    if not users:
+        raise ScoreError(f"{path} names no user; it has one raw id a line")
+    return users
+
+
+def score_users(
+    run_dir: Path,
+    output_dir: Path,
+    k: int,
+    users: Collection[str] | None = None,
+    **changes: Any,
+) -> int:
+    """Writes the files that are missing.
+
+    Args:
+        run_dir: The run's folder.
+        output_dir: The folder of the files.
+        k: Items of a user; fewer where the user knows more of the catalogue.
+        users: Raw ids of the users; None is all.
+        changes: Settings of `RunConfig` that differ from the run's.
+
+    Returns:
+        Number of users that this call has scored.
+
+    Raises:
+        ScoreError: The model does not recommend, or the folder holds other scores.
+    """
+    from sar_tf.data.known_items import KnownItems
+    from sar_tf.data.now import users_now
+    from sar_tf.training.catalogue import CatalogueScorer, with_more_needs
+    from sar_tf.training.finished import load_run
+
+    model, data = load_run(run_dir, served=True, **changes)
+    if "rec" not in model.tasks:
+        raise ScoreError(f"run_dir={run_dir}: the model has no recommendation task")
+    names = data.dataset.vocabulary("user")
+    number = len(names) if users is None else len(set(users))
+    about = {
+        "weights": _checksum(model),
+        "shards": [shard["sha256"] for shard in data.dataset.info.shards],
+        "users": None if users is None else sorted(set(users)),
+        "top_k": k,
+    }
+    paths = _open_folder(output_dir, about, -(-number // _USERS))
+    done = next((i for i, path in enumerate(paths) if not path.is_file()), len(paths))
+    left = max(number - done * _USERS, 0)
+    if not left:
+        return 0
+    needs = with_more_needs(model.needs)
+    data = dataclasses.replace(data, needs=needs)
+    batches = users_now(data, _USERS, users, skipped=done)
+    scorer, known = CatalogueScorer(model), KnownItems(data.dataset)
+    raw = [names, data.dataset.vocabulary("item")]
+    with progress("users", left, " users") as bar:
+        for path, batch in zip(paths[done:], batches, strict=True):
+            rows = {}
+            for found in _best(scorer, known, batch, k):
+                rows[found[0]] = found[1:]
+                bar.update(1)
+            _write(path, [rows[row] for row in sorted(rows)], *raw)
+    return left
+
+
+def _best(scorer, known, batch, k) -> Iterator[tuple]:
+    """(row, user, items, scores) of each user, the dense ids of the best items."""
+    import numpy as np
+
+    users = batch["rec"]["user"].numpy()
+    for part in scorer.score("rec", batch, np.arange(len(users))):
+        scores = part.scores
+        scores[:, 0] = -1.0
+        own = users[part.rows]
+        scores[known.of(own)] = -1.0
+        for row, user, values in zip(part.rows, own, scores, strict=True):
+            number = min(k, int((values >= 0).sum()))
+            near = np.argpartition(-values, number - 1)[:number] if number else []
+            # By falling score; equal ones by id.
+            near = sorted(near, key=lambda item: (-values[item], item))
+            yield int(row), int(user), near, values[near]
+
+
+def _write(path, rows, users, items):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = pa.table(
+        {
+            "user": pa.array([users[user - 1] for user, _, _ in rows], pa.string()),
+            "items": pa.array(
+                [[items[item - 1] for item in found] for _, found, _ in rows],
+                pa.list_(pa.string()),
+            ),
+            "scores": pa.array(
+                [scores.tolist() for _, _, scores in rows], pa.list_(pa.float32())
+            ),
+        }
+    )
+    with whole_file(path) as beside:
+        pq.write_table(table, beside)
+
+
+def _open_folder(folder, about, number):
+    """The paths of all files; checks that those that are there are of this result."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(about, indent=2) + "\n"
+    path = folder / _ABOUT
+    if path.is_file() and path.read_text(encoding="utf-8") != text:
+        raise ScoreError(
+            f"output_dir={folder} holds scores of another model, of other records, "
+            "users or top_k; name another folder"
+        )
+    if not path.is_file():
+        if any(folder.glob("*.parquet")):
+            raise ScoreError(
+                f"output_dir={folder} holds other Parquet files; name another folder"
+            )
+        with whole_file(path) as beside:
+            beside.write_text(text, encoding="utf-8")
+    return [
+        folder / f"part-{index:05d}-of-{number:05d}.parquet" for index in range(number)
+    ]
+
+
+def _checksum(model):
+    """A SHA-256 of all weights."""
+    checksum = hashlib.sha256()
+    for weight in model.get_weights():
+        checksum.update(weight.tobytes())
+    return checksum.hexdigest()
+
+
+def _make_parser():
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {PROGRAM}",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--run_dir", type=Path, required=True, help="folder of the run")
+    parser.add_argument(
+        "--output_dir", type=Path, required=True, help="folder of the Parquet files"
+    )
+    parser.add_argument(
+        "--top_k", type=_positive, default=100, help="items of a user (default: 100)"
+    )
+    parser.add_argument(
+        "--users", type=Path, help="file of raw ids, one a line; all users by default"
+    )
+    parser.add_argument(
+        "--dataset_dir", help="another copy of the run's dataset, with newer records"
+    )
+    return parser
+
+
+def _positive(text):
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return number
+
+
+if __name__ == "__main__":
+    keep_freed_memory()
+    import_tensorflow()  # First, so that it prints less.
+    main()
