@@ -40,3 +40,15 @@ def add_counters(counters: Iterable[Counter]) -> Counter:
     for counter in counters:
         total.update(counter)
     return total
+
+
+def merge_reports(reports: Iterable[Report]) -> Report:
+    """The sum of the reports of several pieces, without their malformed rows."""
+    total = Report(0, 0, [])
+    for report in reports:
+        total.num_lines += report.num_lines
+        total.num_rows += report.num_rows
+        total.units.update(report.units)
+        total.days.update(report.days)
+        total.last_time = max(total.last_time, report.last_time)
+    return total
