@@ -116,7 +116,7 @@ class BeamEngine:
             file.path.name,
             file.keys.time,
         )
-        self._check(found, file, (BAD, LATER))
+        self._check(found, file)
         return Logs(
             VocabularyFiles(work, "users"),
             Vocabulary.build(load_rows(work, "items")),
@@ -170,7 +170,7 @@ class BeamEngine:
             )
             _ = chosen["queries"] | "save queries" >> Save(work, "queries")
             _ = chosen[BAD] | "save repeats" >> Save(work, f"metadata-{LATER}")
-        self._check(PieceReport(work, "metadata"), file, (BAD, LATER))
+        self._check(PieceReport(work, "metadata"), file)
         queries: list[list[str]] = [[] for _ in range(len(logs.items) + 1)]
         found = dict(load_rows(work, "queries"))
         for item, own in zip(
@@ -179,11 +179,11 @@ class BeamEngine:
             queries[item] = own
         return queries
 
-    def _check(self, found: PieceReport, file: RawFile, kinds) -> None:
+    def _check(self, found: PieceReport, file: RawFile) -> None:
         """Lists the malformed rows of a file; fails if they are too many."""
-        found.reject(self._rejects, file.path.name, FIRST_LINE, kinds)
-        self._rejects.check(
-            file.path.name, found.report.num_rows, self._max_bad_fraction
+        place = file.path.name, FIRST_LINE
+        found.reject(
+            self._rejects, (BAD, LATER), self._max_bad_fraction, lambda _: place
         )
 
     def write_records(self, logs: Logs, seed: int) -> Summary:

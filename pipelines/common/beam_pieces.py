@@ -1,46 +1,55 @@
 """Parses the pieces of a log in a Beam pipeline, and lists its malformed rows."""
 
+import functools
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-import numpy as np
 
 from pipelines.common.beam_files import NUM_FILES, Save, load_rows
 from pipelines.common.rejects import Rejects
 from pipelines.common.report import BadRow, Report, merge_reports
 
-REPORT, LINES, BAD = "report", "lines", "bad"
+REPORT, SIZES, BAD = "report", "sizes", "bad"
 
 
 class ParsePieces(beam.PTransform):
     """Calls a function for each piece.
 
     Takes `(index, piece)`. Gives a pair: `(index, result)` of each piece, and the sum
-    of the pieces' reports. The numbers of lines, that sum and the malformed rows are
-    saved for `PieceReport`.
+    of the pieces' reports. The sizes of the pieces, that sum and the malformed rows
+    are saved for `PieceReport`.
 
     Args:
-        parse: Called with a piece; gives a result and its `Report`.
+        parse: Called with a piece; gives a result and its report.
         work: The job's own folder.
         name: Name of the log, for the files.
+        kind: Class of the reports.
     """
 
-    def __init__(self, parse: Callable[[Any], tuple[Any, Report]], work: Path, name):
+    def __init__(
+        self,
+        parse: Callable[[Any], tuple[Any, Report]],
+        work: Path,
+        name: str,
+        kind: type[Report] = Report,
+    ):
         super().__init__()
         self._parse = parse
         self._work = work
         self._name = name
+        self._merge = functools.partial(merge_reports, kind=kind)
 
     def expand(self, pieces):
         parsed = pieces | "parse" >> beam.FlatMap(
             _parse, parse=self._parse
-        ).with_outputs(REPORT, LINES, BAD, main="result")
-        report = parsed[REPORT] | "sum" >> beam.CombineGlobally(merge_reports)
+        ).with_outputs(REPORT, SIZES, BAD, main="result")
+        report = parsed[REPORT] | "sum" >> beam.CombineGlobally(self._merge)
         rows = {
             REPORT: report | "one" >> beam.Map(lambda report: (0, report)),
-            LINES: parsed[LINES] | "together" >> beam.Map(lambda lines: (0, lines)),
+            SIZES: parsed[SIZES] | "together" >> beam.Map(lambda sizes: (0, sizes)),
             BAD: parsed[BAD],
         }
         for kind, values in rows.items():
@@ -52,7 +61,8 @@ def _parse(numbered: tuple[int, Any], parse: Callable) -> Iterator[Any]:
     index, piece = numbered
     result, report = parse(piece)
     yield index, result
-    yield beam.pvalue.TaggedOutput(LINES, (index, report.num_lines))
+    sizes = (index, report.num_lines, report.num_rows)
+    yield beam.pvalue.TaggedOutput(SIZES, sizes)
     for row in bad_rows(index, report.bad):
         yield beam.pvalue.TaggedOutput(BAD, row)
     report.bad = []
@@ -80,22 +90,40 @@ class PieceReport:
     def __init__(self, work: Path, name: str):
         self._work = work
         self._name = name
-        self.report: Report = next(load_rows(work, f"{name}-{REPORT}"))
+        self.report: Any = next(load_rows(work, f"{name}-{REPORT}"))
 
     def reject(
-        self, rejects: Rejects, source: str, first_line: int, kinds: Sequence[str]
+        self,
+        rejects: Rejects,
+        kinds: Sequence[str],
+        max_bad_fraction: float,
+        source_of: Callable[[int], tuple[str, int]],
     ) -> None:
-        """Lists the malformed rows of one file.
+        """Lists the malformed rows, and fails the job if a file has too many.
 
         Args:
             rejects: Collects them.
-            source: Name of the file.
-            first_line: The number of its first line.
             kinds: What `Save` wrote them under, behind the name of the log.
+            max_bad_fraction: Largest share of malformed rows in a file.
+            source_of: From the number of a piece to its file's name, and the number of
+                the file's first line.
+
+        Raises:
+            UserError: Too many rows of a file are malformed.
         """
-        lines = sorted(load_rows(self._work, f"{self._name}-{LINES}"))
-        before = np.cumsum([0, *(number for _, number in lines)])
+        before: dict[int, int] = {}
+        lines: Counter[str] = Counter()
+        rows: Counter[str] = Counter()
+        for index, num_lines, num_rows in sorted(
+            load_rows(self._work, f"{self._name}-{SIZES}")
+        ):
+            source, first = source_of(index)
+            before[index] = first + lines[source]
+            lines[source] += num_lines
+            rows[source] += num_rows
         for kind in kinds:
             for index, row in load_rows(self._work, f"{self._name}-{kind}"):
-                line = first_line + int(before[index]) + row.line
-                rejects.add(source, line, row.reason, row.text)
+                source, _ = source_of(index)
+                rejects.add(source, before[index] + row.line, row.reason, row.text)
+        for source, num_rows in rows.items():
+            rejects.check(source, num_rows, max_bad_fraction)

@@ -1,17 +1,16 @@
 """Writes shards from a Beam pipeline, and sums up what they hold."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import apache_beam as beam
 import numpy as np
 
+from pipelines.common.beam_counts import Counts, SaveCounts, load_counts
 from pipelines.common.beam_files import NUM_FILES, Save, load_rows, written_once
-from pipelines.common.beam_pairs import flat_map_pairs, map_pairs
+from pipelines.common.beam_pairs import map_pairs
 from pipelines.common.writer import ShardSummary, Summary, shard_name, write_shard
-from sar_tf.data.schema import UserRecord
-
-RANGE_ITEMS = 1 << 20  # Items whose training targets one worker counts together.
+from sar_tf.data.schema import TASKS, UserRecord
 
 
 def write_whole_shard(
@@ -49,12 +48,12 @@ class SaveSummaries(beam.PTransform):
         self._work = work
 
     def expand(self, summaries):
-        _ = (
-            summaries
-            | flat_map_pairs("training targets", _by_items)
-            | beam.CombinePerKey(_add_targets)
-            | "save targets" >> Save(self._work, "targets")
-        )
+        for task in TASKS.values():
+            _ = (
+                summaries
+                | map_pairs(f"trained {task}", _trained, task=task)
+                | f"save trained {task}" >> SaveCounts(self._work, f"trained-{task}")
+            )
         return (
             summaries
             | map_pairs("without targets", _without_targets)
@@ -67,25 +66,15 @@ def load_summary(work: Path, num_items: int) -> Summary:
     summary = Summary.empty(num_items)
     for _, shard in sorted(load_rows(work, "shards"), key=lambda pair: pair[0]):
         summary.merge(shard)
-    for targets in load_rows(work, "targets"):
-        task, item, count = targets.T
-        summary.popularity[task, item] += count
+    for task in TASKS.values():
+        summary.popularity[task] = load_counts(work, f"trained-{task}", num_items + 1)
     return summary
 
 
-def _by_items(index: int, summary: ShardSummary) -> Iterator[tuple[int, np.ndarray]]:
-    number = summary.trained[:, 1] // RANGE_ITEMS
-    for own in np.unique(number).tolist():
-        yield own, summary.trained[number == own]
-
-
-def _add_targets(targets: Iterable[np.ndarray]) -> np.ndarray:
-    """(n, 3) task, item and number of training targets, each pair once."""
-    rows = np.concatenate([np.zeros((0, 3), np.int64), *targets])
-    pairs, place = np.unique(rows[:, :2], axis=0, return_inverse=True)
-    counts = np.zeros(len(pairs), np.int64)
-    np.add.at(counts, place.ravel(), rows[:, 2])
-    return np.concatenate([pairs, counts[:, None]], axis=1)
+def _trained(index: int, summary: ShardSummary, task: int) -> Counts:
+    """The items of a task's training targets, and their numbers."""
+    _, item, number = summary.trained[summary.trained[:, 0] == task].T
+    return item, number
 
 
 def _without_targets(index: int, summary: ShardSummary):

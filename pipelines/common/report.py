@@ -33,6 +33,14 @@ class Report:
     days: Counter[int] = dataclasses.field(default_factory=Counter)
     last_time: int = 0
 
+    def add(self, other: "Report") -> None:
+        """Adds the report of another piece, except its malformed rows."""
+        self.num_lines += other.num_lines
+        self.num_rows += other.num_rows
+        self.units.update(other.units)
+        self.days.update(other.days)
+        self.last_time = max(self.last_time, other.last_time)
+
 
 def add_counters(counters: Iterable[Counter]) -> Counter:
     """The sum of several counters."""
@@ -42,13 +50,14 @@ def add_counters(counters: Iterable[Counter]) -> Counter:
     return total
 
 
-def merge_reports(reports: Iterable[Report]) -> Report:
-    """The sum of the reports of several pieces, without their malformed rows."""
-    total = Report(0, 0, [])
+def merge_reports(reports: Iterable[Report], kind: type[Report] = Report) -> Report:
+    """The sum of the reports of several pieces, without their malformed rows.
+
+    Args:
+        reports: Reports of one kind.
+        kind: Their class.
+    """
+    total = kind(0, 0, [])
     for report in reports:
-        total.num_lines += report.num_lines
-        total.num_rows += report.num_rows
-        total.units.update(report.units)
-        total.days.update(report.days)
-        total.last_time = max(total.last_time, report.last_time)
+        total.add(report)
     return total

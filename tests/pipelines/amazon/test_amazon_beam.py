@@ -36,7 +36,7 @@ def small(monkeypatch):
     """Pieces of a few lines, parts of a few users, ranges of a few raw ids."""
     monkeypatch.setattr("pipelines.amazon.reader.PIECE_BYTES", 300)
     monkeypatch.setattr("pipelines.common.beam_ids.SAMPLE_EVERY", 1)
-    monkeypatch.setattr("pipelines.common.beam_records.RANGE_ITEMS", 10)
+    monkeypatch.setattr("pipelines.common.beam_counts.RANGE", 10)
 
 
 @pytest.mark.parametrize("layout", [layout_2014, layout_2018])  # gzip, and plain.
