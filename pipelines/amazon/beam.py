@@ -181,7 +181,7 @@ class BeamEngine:
 
     def _check(self, found: PieceReport, file: RawFile) -> None:
         """Lists the malformed rows of a file; fails if they are too many."""
-        place = file.path.name, FIRST_LINE
+        place = file.path, file.path.name, FIRST_LINE
         found.reject(
             self._rejects, (BAD, LATER), self._max_bad_fraction, lambda _: place
         )

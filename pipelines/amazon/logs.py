@@ -29,7 +29,7 @@ from pipelines.common.progress import progress
 from pipelines.common.rejects import Rejects
 from pipelines.common.report import BadRow, Report, add_counters
 from pipelines.common.shuffle import load_chunks, save_chunks
-from pipelines.common.vocabulary import Vocabulary
+from pipelines.common.vocabulary import SavedIds, Vocabulary
 
 DIFFERENT = "item described twice, differently"
 
@@ -37,7 +37,7 @@ DIFFERENT = "item described twice, differently"
 class Logs(NamedTuple):
     """The well-formed reviews: ids and sizes; the rows are on disk, see `load_part`."""
 
-    users: Vocabulary
+    users: SavedIds  # A `Vocabulary`, but in a Beam job.
     items: Vocabulary
     num_reviews: int
 

@@ -2,12 +2,12 @@
 
 from pipelines.amazon.records import Queries
 from pipelines.common.ragged import RaggedTable, query_words
-from pipelines.common.vocabulary import Vocabulary
+from pipelines.common.vocabulary import SavedIds, Vocabulary
 from pipelines.common.writer import Tables
 
 
 def make_tables(
-    users: Vocabulary, items: Vocabulary, item_queries: list[list[str]]
+    users: SavedIds, items: SavedIds, item_queries: list[list[str]]
 ) -> tuple[Tables, Queries]:
     """Makes the tables, and the queries of the items.
 

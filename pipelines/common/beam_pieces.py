@@ -97,7 +97,7 @@ class PieceReport:
         rejects: Rejects,
         kinds: Sequence[str],
         max_bad_fraction: float,
-        source_of: Callable[[int], tuple[str, int]],
+        file_of: Callable[[int], tuple[Path, str, int]],
     ) -> None:
         """Lists the malformed rows, and fails the job if a file has too many.
 
@@ -105,25 +105,25 @@ class PieceReport:
             rejects: Collects them.
             kinds: What `Save` wrote them under, behind the name of the log.
             max_bad_fraction: Largest share of malformed rows in a file.
-            source_of: From the number of a piece to its file's name, and the number of
-                the file's first line.
+            file_of: From the number of a piece to its file, the name that the user
+                knows, and the number of the file's first line.
 
         Raises:
             UserError: Too many rows of a file are malformed.
         """
         before: dict[int, int] = {}
-        lines: Counter[str] = Counter()
+        lines: Counter[Path] = Counter()
         rows: Counter[str] = Counter()
         for index, num_lines, num_rows in sorted(
             load_rows(self._work, f"{self._name}-{SIZES}")
         ):
-            source, first = source_of(index)
-            before[index] = first + lines[source]
-            lines[source] += num_lines
-            rows[source] += num_rows
+            path, name, first = file_of(index)
+            before[index] = first + lines[path]
+            lines[path] += num_lines
+            rows[name] += num_rows
         for kind in kinds:
             for index, row in load_rows(self._work, f"{self._name}-{kind}"):
-                source, _ = source_of(index)
-                rejects.add(source, before[index] + row.line, row.reason, row.text)
-        for source, num_rows in rows.items():
-            rejects.check(source, num_rows, max_bad_fraction)
+                _, name, _ = file_of(index)
+                rejects.add(name, before[index] + row.line, row.reason, row.text)
+        for name, num_rows in rows.items():
+            rejects.check(name, num_rows, max_bad_fraction)
