@@ -12,7 +12,13 @@ from pathlib import Path
 import apache_beam as beam
 
 from pipelines.amazon.group import group_reviews, split_by_user
-from pipelines.amazon.logs import DIFFERENT, Logs, reviewed_items, save_items
+from pipelines.amazon.logs import (
+    DIFFERENT,
+    Logs,
+    load_items,
+    reviewed_items,
+    save_items,
+)
 from pipelines.amazon.ranges import ReadPieces
 from pipelines.amazon.reader import (
     FIRST_LINE,
@@ -196,6 +202,7 @@ class BeamEngine:
             staging=self._staging,
             settings=Settings(len(logs.items), seed),
         )
+        reviewed_items.cache_clear()  # Workers of a local runner need the memory.
         with run_pipeline(self._options) as pipeline:
             _ = (
                 pipeline
@@ -266,7 +273,7 @@ def _choose(of_item: tuple[str, Iterable[tuple[int, Description]]]) -> Iterator:
 
 @functools.lru_cache(maxsize=1)
 def _items(work: Path) -> Vocabulary:
-    return Vocabulary(sorted(reviewed_items(work)))
+    return Vocabulary(load_items(work))
 
 
 def _write_part(

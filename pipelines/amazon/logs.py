@@ -240,5 +240,10 @@ def _parse_metadata(
 @functools.lru_cache(maxsize=1)
 def reviewed_items(work: Path) -> frozenset[str]:
     """Loads what `save_items` saved, once a process."""
+    return frozenset(load_items(work))
+
+
+def load_items(work: Path) -> list[str]:
+    """The sorted raw ids that `save_items` saved."""
     text = (work / ITEMS).read_text(encoding="utf-8")
-    return frozenset(text.removesuffix("\n").split("\n"))
+    return text.removesuffix("\n").split("\n")

@@ -1,5 +1,7 @@
 """The vocabularies and queries of an Amazon dataset."""
 
+import itertools
+
 from pipelines.amazon.records import Queries
 from pipelines.common.ragged import RaggedTable, query_words
 from pipelines.common.vocabulary import SavedIds, Vocabulary
@@ -16,7 +18,7 @@ def make_tables(
         items: The items.
         item_queries: The texts of the queries of item 0 (none), 1, …
     """
-    vocabulary = Vocabulary.build(*item_queries)
+    vocabulary = Vocabulary.build(itertools.chain.from_iterable(item_queries))
     raw_words = query_words(vocabulary)
     words = Vocabulary.build(raw_words.values)
     queries = Queries(
