@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from pipelines.amazon import build_dataset
-from pipelines.common import job
+from pipelines.common import engines, job
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -29,6 +29,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     job.add_max_bad_fraction(parser)
     job.add_allow_empty_splits(parser)
+    engines.add_engine(parser)
     job.run(parser, _run, argv)
 
 

@@ -29,7 +29,7 @@ from pipelines.common.progress import progress
 from pipelines.common.rejects import Rejects
 from pipelines.common.report import BadRow, Report, add_counters
 from pipelines.common.shuffle import load_chunks, save_chunks
-from pipelines.common.vocabulary import Vocabulary
+from pipelines.common.vocabulary import SavedIds, Vocabulary
 
 DIFFERENT = "item described twice, differently"
 
@@ -37,7 +37,7 @@ DIFFERENT = "item described twice, differently"
 class Logs(NamedTuple):
     """The well-formed reviews: ids and sizes; the rows are on disk, see `load_part`."""
 
-    users: Vocabulary
+    users: SavedIds  # A `Vocabulary`, but in a Beam job.
     items: Vocabulary
     num_reviews: int
 
@@ -204,8 +204,7 @@ def read_queries(
     Raises:
         UserError: The file is damaged or too many of its rows are malformed.
     """
-    items.save(work / ITEMS)
-    _reviewed_items.cache_clear()  # It can hold those of an earlier job.
+    save_items(items, work)
     reader = PieceReader(file, pool, rejects)
     parse = functools.partial(_parse_metadata, keys=file.keys, work=work)
     queries: list[list[str]] = [[] for _ in range(len(items) + 1)]
@@ -226,13 +225,25 @@ def read_queries(
 ITEMS = "items.txt"
 
 
+def save_items(items: Vocabulary, work: Path) -> None:
+    """Saves the reviewed items for the job's other processes."""
+    items.save(work / ITEMS)
+    reviewed_items.cache_clear()  # It can hold those of an earlier job.
+
+
 def _parse_metadata(
     piece: Piece, index: int, keys: MetadataKeys, work: Path
 ) -> tuple[list[Description], Report]:
-    return parse_metadata(piece, keys, _reviewed_items(work))
+    return parse_metadata(piece, keys, reviewed_items(work))
 
 
 @functools.lru_cache(maxsize=1)
-def _reviewed_items(work: Path) -> frozenset[str]:
+def reviewed_items(work: Path) -> frozenset[str]:
+    """Loads what `save_items` saved, once a process."""
+    return frozenset(load_items(work))
+
+
+def load_items(work: Path) -> list[str]:
+    """The sorted raw ids that `save_items` saved."""
     text = (work / ITEMS).read_text(encoding="utf-8")
-    return frozenset(text.removesuffix("\n").split("\n"))
+    return text.removesuffix("\n").split("\n")

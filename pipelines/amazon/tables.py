@@ -1,13 +1,15 @@
 """The vocabularies and queries of an Amazon dataset."""
 
+import itertools
+
 from pipelines.amazon.records import Queries
 from pipelines.common.ragged import RaggedTable, query_words
-from pipelines.common.vocabulary import Vocabulary
+from pipelines.common.vocabulary import SavedIds, Vocabulary
 from pipelines.common.writer import Tables
 
 
 def make_tables(
-    users: Vocabulary, items: Vocabulary, item_queries: list[list[str]]
+    users: SavedIds, items: SavedIds, item_queries: list[list[str]]
 ) -> tuple[Tables, Queries]:
     """Makes the tables, and the queries of the items.
 
@@ -16,7 +18,7 @@ def make_tables(
         items: The items.
         item_queries: The texts of the queries of item 0 (none), 1, …
     """
-    vocabulary = Vocabulary.build(*item_queries)
+    vocabulary = Vocabulary.build(itertools.chain.from_iterable(item_queries))
     raw_words = query_words(vocabulary)
     words = Vocabulary.build(raw_words.values)
     queries = Queries(

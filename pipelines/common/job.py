@@ -74,11 +74,16 @@ def run(
 
     Args:
         parser: See `argument_parser`.
-        job: Gets the parsed flags and, as `command`, the command line itself.
+        job: Gets the parsed flags, as `command` the command line itself and, in a
+            job with --engine, as `beam_flags` the flags that it does not know.
         argv: Arguments of the command line; None for the process's own.
     """
     argv = sys.argv[1:] if argv is None else argv
-    args = parser.parse_args(argv)
+    args, others = parser.parse_known_args(argv)
+    if getattr(args, "engine", "local") == "beam":
+        args.beam_flags = others
+    elif others:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
     args.command = f"{parser.prog} {shlex.join(argv)}"
     try:
         job(args)

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,17 @@ class Kept:
     def num_users(self) -> int:
         """Number of users that are left."""
         return sum(int(is_kept.sum()) for is_kept in self.users)
+
+    def step(self, rule: str, num_behaviors: np.ndarray) -> Step:
+        """What is left after the filters, of this name.
+
+        Args:
+            rule: The filters' name.
+            num_behaviors: Number of behaviors of each type that are left.
+        """
+        return Step(
+            rule, self.num_users, int(self.items.sum()), int(num_behaviors.sum())
+        )
 
 
 def filter_interactions(
@@ -46,11 +58,11 @@ def filter_interactions(
     while True:
         item_counts = np.zeros(num_items, np.int64)
         for path, is_kept in zip(paths, kept.users, strict=True):
-            user, item, _ = _interactions(path)
+            user, item, _ = list_interactions(path)
             item_counts += np.bincount(item[is_kept[user]], minlength=num_items)
         items = kept.items & (item_counts >= max(min_interactions, 1))
         users = [
-            is_kept & _active_users(path, items, min_interactions, need_both)
+            is_kept & active_users(path, items, min_interactions, need_both)
             for path, is_kept in zip(paths, kept.users, strict=True)
         ]
         changed = (items != kept.items).any() or any(
@@ -61,38 +73,58 @@ def filter_interactions(
             return kept
 
 
-def count_steps(
-    grouped: Sequence[Grouped],
-    kept: Kept,
-    num_events: int,
-    rules: Sequence[str],
-    last_rule: str,
+class Totals(NamedTuple):
+    """Users, items and behaviors of all parts after each rule of `save_behaviors`."""
+
+    users: list[int]
+    items: list[int]
+    events: list[int]
+
+    @classmethod
+    def of(cls, grouped: Sequence[Grouped], num_items: int) -> "Totals":
+        """The sums over the results of `save_behaviors`."""
+        items = []
+        for index in range(len(grouped[0].num_users)):
+            clicked = np.zeros(num_items, bool)
+            for part in grouped:
+                with np.load(part.path) as arrays:
+                    clicked[arrays[f"items_{index}"]] = True
+            items.append(int(clicked.sum()))
+        return cls(
+            np.sum([part.num_users for part in grouped], axis=0).tolist(),
+            items,
+            np.sum([part.num_events for part in grouped], axis=0).tolist(),
+        )
+
+
+def list_steps(
+    totals: Totals, num_items: int, rules: Sequence[str], last: Step
 ) -> list[Step]:
     """What the logs hold, and what is left after each rule.
 
     Args:
-        grouped: The results of `save_behaviors`.
-        kept: Result of `filter_interactions`.
-        num_events: Number of behaviors of the kept users and items.
+        totals: After each rule.
+        num_items: Size of the catalogue.
         rules: A name for what was read, then one for each rule that was saved.
-        last_rule: Name of the rule of `filter_interactions`.
+        last: What is left after `filter_interactions`.
     """
-    num_items = len(kept.items)
-    users = np.sum([part.num_users for part in grouped], axis=0).tolist()
-    events = np.sum([part.num_events for part in grouped], axis=0).tolist()
-    steps = [Step(rules[0], users[0], num_items, events[0])]
-    for index, rule in enumerate(("items never clicked", *rules[1:])):
-        clicked = np.zeros(num_items, bool)
-        for part in grouped:
-            with np.load(part.path) as arrays:
-                clicked[arrays[f"items_{index}"]] = True
-        steps.append(Step(rule, users[index], int(clicked.sum()), events[index]))
-    last = Step(last_rule, kept.num_users, int(kept.items.sum()), num_events)
+    steps = [Step(rules[0], totals.users[0], num_items, totals.events[0])]
+    names = ("items never clicked", *rules[1:])
+    steps += [Step(*row) for row in zip(names, *totals, strict=True)]
     return [*steps, last]
 
 
-def _active_users(path, items, min_interactions, need_both):
-    user, item, is_rec = _interactions(path)
+def active_users(
+    path: Path, items: np.ndarray, min_interactions: int, need_both: bool
+) -> np.ndarray:
+    """[users] whether each user of a part has enough interactions with these items.
+
+    Args:
+        path: The file of `save_behaviors`.
+        items: [catalogue] whether each item is kept.
+        min_interactions, need_both: As above.
+    """
+    user, item, is_rec = list_interactions(path)
     user, is_rec = user[items[item]], is_rec[items[item]]
     with np.load(path) as arrays:
         num_users = len(arrays["users"])
@@ -106,8 +138,8 @@ def _active_users(path, items, min_interactions, need_both):
     return is_active & (interactions >= min_interactions)
 
 
-def _interactions(path):
-    """User, item and "is a recommendation" of each interaction."""
+def list_interactions(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """User, item and "is a recommendation" of each interaction of a part."""
     with np.load(path) as arrays:
         searcher = arrays["session_user"][arrays["click_session"]]
         user = np.concatenate([arrays["rec_user"], searcher])

@@ -6,7 +6,7 @@ of one key are found when the texts are looked up.
 """
 
 import pickle
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,12 +53,44 @@ def save_texts(work: Path, kind: str, piece: int, texts: Sequence[str]) -> np.nd
         piece: Number of the piece.
         texts: The texts; they may repeat.
     """
+    keys, texts = distinct_texts(texts)
+    path = texts_path(work, kind, piece)
+    with writing(path):
+        path.write_bytes(pickle.dumps((keys, texts), pickle.HIGHEST_PROTOCOL))
+    return keys
+
+
+def distinct_texts(texts: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """The sorted distinct keys of texts, and the text of each."""
     texts = np.array(texts, object)
     keys, first = np.unique(keys_of(texts), return_index=True)
-    path = work / f"texts-{kind}-{piece:06d}.pickle"
-    with writing(path), open(path, "wb") as file:
-        pickle.dump((keys, texts[first].tolist()), file, pickle.HIGHEST_PROTOCOL)
-    return keys
+    return keys, texts[first].tolist()
+
+
+def texts_path(work: Path, kind: str, piece: int) -> Path:
+    """The file of one piece's keys and texts, a pair that is pickled."""
+    return work / f"texts-{kind}-{piece:06d}.pickle"
+
+
+def merge_texts(
+    kind: str, found: Iterable[tuple[np.ndarray, Sequence[str]]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The sorted distinct keys of several pieces, and the text of each.
+
+    Args:
+        kind: What they are, for errors.
+        found: Keys and texts of each piece.
+
+    Raises:
+        UserError: Two texts have the same key.
+    """
+    keys, texts = zip(*found, strict=True)
+    keys = np.concatenate(keys)
+    texts = np.concatenate([np.array(own, object) for own in texts])
+    distinct, first, place = np.unique(keys, return_index=True, return_inverse=True)
+    chosen = texts[first]
+    _require_same(kind, chosen[place], texts)
+    return distinct, chosen
 
 
 def find_texts(work: Path, kind: str, keys: np.ndarray) -> np.ndarray:
@@ -81,13 +113,19 @@ def find_texts(work: Path, kind: str, keys: np.ndarray) -> np.ndarray:
             break
         place, is_known = find_sorted(keys, own)
         place, texts = place[is_known], np.array(texts, object)[is_known]
-        differs = is_found[place] & (found[place] != texts)
-        if differs.any():
-            row = int(np.flatnonzero(differs)[0])
-            raise UserError(
-                f"{kind} {found[place[row]]!r} and {texts[row]!r} have the same key of "
-                "64 bits; rename one of them"
-            )
+        again = is_found[place]
+        _require_same(kind, found[place[again]], texts[again])
         found[place] = texts
         is_found[place] = True
     return found
+
+
+def _require_same(kind: str, texts: np.ndarray, others: np.ndarray) -> None:
+    """Fails if two texts differ, which have the same keys."""
+    differs = np.flatnonzero(texts != others)
+    if len(differs):
+        row = int(differs[0])
+        raise UserError(
+            f"{kind} {texts[row]!r} and {others[row]!r} have the same key of 64 bits; "
+            "rename one of them"
+        )

@@ -127,11 +127,20 @@ def write_part(
         settings: The same for all parts.
     """
     path = directory / shard_name(part, num_parts)
-    records = _records(grouped, DenseIds.load(work), settings)
+    records = part_records(grouped, DenseIds.load(work), settings)
     return write_shard(path, records, settings.num_items)
 
 
-def _records(grouped: Path, ids: DenseIds, settings: Settings) -> Iterator[UserRecord]:
+def part_records(
+    grouped: Path, ids: DenseIds, settings: Settings
+) -> Iterator[UserRecord]:
+    """Builds the records of one part's users.
+
+    Args:
+        grouped: The file of `save_behaviors`.
+        ids: Dense ids; of users at least the part's own.
+        settings: The same for all parts.
+    """
     with np.load(grouped) as arrays:
         part = dict(arrays)
     place, is_kept = find_sorted(ids.users, part["users"])

@@ -2,11 +2,21 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
 from pipelines.common.disk import writing
+
+
+class SavedIds(Protocol):
+    """What a dataset's writer needs of a vocabulary, however large it is."""
+
+    def __len__(self) -> int: ...
+
+    def save(self, path: Path) -> None:
+        """Writes one raw id on each line; the line number, from 1, is the dense id."""
 
 
 class Vocabulary:

@@ -13,7 +13,7 @@ import tensorflow as tf
 from pipelines.common.disk import save_arrays, writing
 from pipelines.common.negatives import NUM_CANDIDATES
 from pipelines.common.ragged import RaggedTable
-from pipelines.common.vocabulary import Vocabulary
+from pipelines.common.vocabulary import SavedIds
 from sar_tf.data.dataset_info import DatasetInfo, list_tables, sha256
 from sar_tf.data.schema import SPLITS, TASKS, UserRecord, encode_record
 from sar_tf.paths import AnyPath
@@ -155,7 +155,7 @@ class Tables:
         item_features: Features of items by name.
     """
 
-    vocabularies: dict[str, Vocabulary]
+    vocabularies: dict[str, SavedIds]
     queries: RaggedTable
     user_features: dict[str, np.ndarray | RaggedTable]
     item_features: dict[str, np.ndarray | RaggedTable]

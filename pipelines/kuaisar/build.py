@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from pipelines.common import job
-from pipelines.common.k_core import Kept, count_steps, filter_interactions
+from pipelines.common.k_core import Kept, Totals, filter_interactions, list_steps
 from pipelines.common.processes import ProcessPool
 from pipelines.common.progress import progress
 from pipelines.common.rejects import Rejects
@@ -107,8 +107,11 @@ def build_dataset(
         )
         finish(
             rejects,
-            count_steps(
-                grouped, kept, int(summary.num_behaviors.sum()), RULES, LAST_RULE
+            list_steps(
+                Totals.of(grouped, logs.num_items),
+                logs.num_items,
+                RULES,
+                kept.step(LAST_RULE, summary.num_behaviors),
             ),
             summary.targets,
             allow_empty_splits=allow_empty_splits,

@@ -15,6 +15,8 @@ Its modules in the order in which data flows; none imports a later one:
     logs        reads all tables in several processes and lists malformed rows
     tables      vocabularies, dense ids and features of kept users and items
     days        the split
+    beam_events, beam_parts     steps of Beam pipelines
+    local, beam the engines: processes of one machine, Beam pipelines
     build       the job
     frames      the job from pandas
     describe    what the job understands of the first rows

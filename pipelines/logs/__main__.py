@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from pipelines.common import job
+from pipelines.common import engines, job
 from pipelines.logs.build import build_dataset
 from pipelines.logs.describe import describe
 from pipelines.logs.settings import make_settings, read_toml, setting_types
@@ -36,6 +36,7 @@ def main(argv: list[str] | None = None) -> None:
         parser.add_argument(f"--{name}", help=help_text.replace("%", "%%"))
     job.add_max_bad_fraction(parser)
     job.add_allow_empty_splits(parser)
+    engines.add_engine(parser)
     job.run(parser, _run, argv)
 
 
@@ -58,6 +59,8 @@ def _run(args: argparse.Namespace) -> None:
         max_bad_fraction=args.max_bad_fraction,
         allow_empty_splits=args.allow_empty_splits,
         command=args.command,
+        engine=args.engine,
+        beam_flags=getattr(args, "beam_flags", ()),
     )
 
 

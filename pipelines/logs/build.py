@@ -3,31 +3,30 @@
 import functools
 import os
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipelines.common import job
-from pipelines.common.behaviors import Grouped
-from pipelines.common.k_core import Kept, count_steps, filter_interactions
+from pipelines.common.engines import require_beam
+from pipelines.common.k_core import Kept, list_steps
 from pipelines.common.negatives import check_negatives
-from pipelines.common.processes import ProcessPool
-from pipelines.common.progress import progress
 from pipelines.common.rejects import Rejects
-from pipelines.common.shuffle import count_parts
-from pipelines.common.splits import Splits
 from pipelines.common.summary import finish
 from pipelines.logs.days import make_splits
-from pipelines.logs.features import encode_features
-from pipelines.logs.group import BadPlace, group_part, save_codes
-from pipelines.logs.logs import Logs, TableReader, read_events
+from pipelines.logs.group import load_codes, save_codes
+from pipelines.logs.local import LocalEngine
+from pipelines.logs.logs import Logs
 from pipelines.logs.settings import Settings
 from pipelines.logs.sources import Sources, open_tables
 from sar_tf.startup import import_tensorflow
 
 if TYPE_CHECKING:
-    from pipelines.common.writer import Summary, Tables
+    from pipelines.common.dense_ids import DenseIds
+    from pipelines.common.writer import Tables
+    from pipelines.logs.beam import BeamEngine
 
 RULES = ("in the logs", "only one behavior")
 
@@ -40,6 +39,8 @@ def build_dataset(
     max_bad_fraction: float = 0.01,
     allow_empty_splits: bool = False,
     command: str = "",
+    engine: str = "local",
+    beam_flags: Sequence[str] = (),
 ) -> None:
     """Reads the tables and writes a dataset folder.
 
@@ -50,6 +51,8 @@ def build_dataset(
         max_bad_fraction: Largest share of malformed rows in a table.
         allow_empty_splits: Whether a split may have no target.
         command: The command that made the dataset, for dataset_info.json.
+        engine: "local", or "beam" for Apache Beam pipelines.
+        beam_flags: Beam's own flags, such as "--runner=DirectRunner".
 
     Raises:
         job.UserError: A file or column is missing, too many rows are malformed, no
@@ -60,49 +63,40 @@ def build_dataset(
         work = staging / "work"
         work.mkdir()
         sources = open_tables(settings, work)
-        num_bytes = sum(piece.num_bytes for s in sources.events for piece in s.pieces)
-        num_parts = count_parts(num_bytes)
-        with ProcessPool(num_parts, prepare=import_tensorflow) as pool:
-            rejects = Rejects.of_output(staging, output_dir)
-            reader = TableReader(work, pool, rejects, max_bad_fraction)
-            logs = read_events(reader, sources.events, num_parts)
-            for kind in ("item", "query", "source"):
-                save_codes(work, kind, logs.keys[kind])
-            group = functools.partial(
-                group_part, work=work, days=logs.days, need_both=settings.keep == "both"
-            )
-            grouped: list[Grouped] = []
-            bad: list[BadPlace] = []
-            for part, places in pool.map(group, range(num_parts)):
-                grouped.append(part)
-                bad += places
-            reader.reject_places(bad)
-            paths = [part.path for part in grouped]
-            kept = filter_interactions(
-                paths,
-                len(logs.keys["item"]),
-                settings.min_interactions,
-                settings.keep == "both",
-            )
+        rejects = Rejects.of_output(staging, output_dir)
+        make = _engine(engine, beam_flags)
+        with make(sources, settings, staging, rejects, max_bad_fraction) as worker:
+            logs = worker.read_events()
+            for kind, keys in logs.keys.items():
+                save_codes(work, kind, keys)
+            worker.group(logs)
+            kept = worker.filter(logs)
             _require_users(kept, logs, settings)
             splits, split_rule = make_splits(settings, logs.last_time)
-            summary, tables = _write_records(
-                staging, reader, sources, paths, kept, settings, splits, seed
+            tables, dense_ids = _make_tables(worker, sources, kept, settings, work)
+            dense_ids.save(work)
+            from pipelines.common import sequences, writer
+
+            summary = worker.write_records(
+                sequences.Settings(
+                    tables.size("item"), splits, seed, settings.num_negatives
+                )
             )
+            totals = worker.totals()
         rejects.close()
-        rules = RULES[: 1 + (settings.keep == "both")]
         last_rule = f"fewer than {settings.min_interactions} interactions"
-        num_events = int(summary.num_behaviors.sum())
         finish(
             rejects,
-            count_steps(grouped, kept, num_events, rules, last_rule),
+            list_steps(
+                totals,
+                len(kept.items),
+                RULES[: 1 + (settings.keep == "both")],
+                kept.step(last_rule, summary.num_behaviors),
+            ),
             summary.targets,
             notes=logs.notes,
             allow_empty_splits=allow_empty_splits,
         )
-        shutil.rmtree(work)
-        from pipelines.common import writer
-
         writer.write_dataset(
             staging,
             summary,
@@ -114,6 +108,18 @@ def build_dataset(
             tokenizer=settings.tokenizer,
             num_negatives=settings.num_negatives,
         )
+        shutil.rmtree(work)  # Also holds the users of a Beam job, until they are saved.
+
+
+def _engine(name: str, beam_flags: Sequence[str]) -> Callable:
+    """Makes the engine of this name from the tables and the rules."""
+    if name == "local":
+        return LocalEngine
+    require_beam()
+    import_tensorflow()
+    from pipelines.logs.beam import BeamEngine
+
+    return functools.partial(BeamEngine, flags=beam_flags)
 
 
 def _require_users(kept: Kept, logs: Logs, settings: Settings) -> None:
@@ -136,56 +142,28 @@ def _require_users(kept: Kept, logs: Logs, settings: Settings) -> None:
     check_negatives(int(kept.items.sum()), settings.num_negatives)
 
 
-def _write_records(
-    staging: Path,
-    reader: TableReader,
+def _make_tables(
+    worker: "LocalEngine | BeamEngine",
     sources: Sources,
-    paths: list[Path],
     kept: Kept,
     settings: Settings,
-    splits: Splits,
-    seed: int,
-) -> tuple["Summary", "Tables"]:
-    # It imports TensorFlow, which takes seconds: missing files are found before.
+    work: Path,
+) -> tuple["Tables", "DenseIds"]:
+    # TensorFlow takes seconds to import: missing files are found before.
     import_tensorflow()
-    from pipelines.common.sequences import Settings as RecordSettings
-    from pipelines.common.sequences import write_part
-    from pipelines.common.writer import Summary
-    from pipelines.logs.tables import kept_owners, make_tables
+    from pipelines.logs.tables import Owners, make_tables
 
-    work = staging / "work"
-    owners = dict(zip(("user", "item"), kept_owners(work, paths, kept), strict=True))
-    features = {}
-    for owner, source in sources.features.items():
-        keys, values = reader.read_features(owner, source)
-        own = owners[owner]
-        features[owner] = encode_features(
-            source.reading.columns,
-            values,
-            own.dense_ids[np.searchsorted(own.keys, keys)],
-            len(own.keys),
-        )
-    tables, dense_ids = make_tables(
+    items = np.asarray(load_codes(work, "item"))[kept.items]
+    owners = {"user": worker.users(), "item": Owners.of(work, "item", items)}
+    features = {
+        owner: worker.read_features(owner, owners[owner]) for owner in sources.features
+    }
+    return make_tables(
         work,
-        paths,
-        kept,
+        worker.count_codes(),
+        kept.items,
         owners["user"],
         owners["item"],
         features,
         settings.min_word_count,
     )
-    dense_ids.save(work)
-    num_items, num_parts = tables.size("item"), len(paths)
-    write = functools.partial(
-        write_part,
-        num_parts=num_parts,
-        work=work,
-        directory=staging,
-        settings=RecordSettings(num_items, splits, seed, settings.num_negatives),
-    )
-    summary = Summary.empty(num_items)
-    with progress("records", tables.size("user"), " users") as bar:
-        for part in reader.pool.map(write, range(num_parts), paths):
-            summary.merge(part)
-            bar.update(part.shards[0]["num_records"])
-    return summary, tables

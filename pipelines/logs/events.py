@@ -71,6 +71,12 @@ class EventReport(Report):
     num_rec: int = 0
     num_search: int = 0
 
+    def add(self, other: "EventReport") -> None:
+        super().add(other)
+        self.other_types.update(other.other_types)
+        self.num_rec += other.num_rec
+        self.num_search += other.num_search
+
 
 def split_events(
     piece: Piece, index: int, reading: Reading, work: Path, num_parts: int
@@ -84,6 +90,21 @@ def split_events(
         work: Folder for files that the job makes and removes.
         num_parts: Number of parts that the rows are laid out in.
     """
+    events, report = read_events(piece, reading)
+    chunks = (rows_by_part(rows, num_parts) for rows in (events.rec, events.search))
+    save_chunks(work / f"events-{index:06d}.chunks", list(zip(*chunks, strict=True)))
+    for kind in KINDS:
+        report.keys[kind] = save_texts(work, kind, index, events.texts[kind])
+    return report
+
+
+def read_events(piece: Piece, reading: Reading) -> tuple[Events, EventReport]:
+    """Reads a piece.
+
+    Args:
+        piece: The rows to read.
+        reading: How its rows are read.
+    """
     report = EventReport(0, 0, [])
     found = []
     for rows in read_piece(piece, read_columns(reading.columns)):
@@ -91,17 +112,16 @@ def split_events(
         report.num_lines += rows.num_lines
         report.num_rows += rows.num_rows
         report.bad += rows.bad_rows()
-    none = Events(np.zeros(0, REC), np.zeros(0, SEARCH), {kind: [] for kind in KINDS})
-    found.append(none)
-    rec = np.concatenate([events.rec for events in found])
-    search = np.concatenate([events.search for events in found])
-    chunks = zip(_by_part(rec, num_parts), _by_part(search, num_parts), strict=True)
-    save_chunks(work / f"events-{index:06d}.chunks", list(chunks))
-    for kind in KINDS:
-        texts = [text for events in found for text in events.texts[kind]]
-        report.keys[kind] = save_texts(work, kind, index, texts)
-    report.num_rec, report.num_search = len(rec), len(search)
-    return report
+    events = Events(
+        np.concatenate([np.zeros(0, REC), *(events.rec for events in found)]),
+        np.concatenate([np.zeros(0, SEARCH), *(events.search for events in found)]),
+        {
+            kind: [text for events in found for text in events.texts[kind]]
+            for kind in KINDS
+        },
+    )
+    report.num_rec, report.num_search = len(events.rec), len(events.search)
+    return events, report
 
 
 def parse_events(rows: Rows, reading: Reading, report: EventReport) -> Events:
@@ -256,7 +276,8 @@ def _used(texts: list[str], codes: np.ndarray) -> list[str]:
     return [text for text in used if text]
 
 
-def _by_part(rows: np.ndarray, num_parts: int) -> list[np.ndarray]:
+def rows_by_part(rows: np.ndarray, num_parts: int) -> list[np.ndarray]:
+    """The rows of each part's users, in their order."""
     part = part_of(rows["user"].copy(), num_parts)
     ends = np.cumsum(np.bincount(part, minlength=num_parts))
     return np.split(rows[np.argsort(part, kind="stable")], ends[:-1])

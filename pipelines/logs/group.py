@@ -23,6 +23,8 @@ from pipelines.logs import clock
 FAR = "time far from all others"  # Reasons.
 REPEATED = "repeated click"
 
+CODES = ("query", "source")  # Texts of sessions, besides items.
+
 
 class BadPlace(NamedTuple):
     """A malformed row that shows only beside others."""
@@ -50,13 +52,27 @@ def group_part(
     """
     chunks = load_chunks(work, "events", part)
     behaviors, bad = group_events(chunks, days)
+    path = work / f"grouped-{part:05d}.npz"
+    return save_group(path, behaviors, work, need_both), bad
+
+
+def save_group(
+    path: Path, behaviors: Behaviors, work: Path, need_both: bool
+) -> Grouped:
+    """Saves behaviors; their items, queries and sources become places in the keys.
+
+    Args:
+        path: File to write, see `save_behaviors`.
+        behaviors: Of one part's users.
+        work, need_both: As in `group_part`.
+    """
     coded = behaviors._replace(
         rec=_encoded(behaviors.rec, work, ("item",)),
-        sessions=_encoded(behaviors.sessions, work, ("query", "source")),
+        sessions=_encoded(behaviors.sessions, work, CODES),
         click_item=_codes(behaviors.click_item, work, "item"),
     )
     steps = (coded, coded.of_users_with_both()) if need_both else (coded,)
-    return save_behaviors(work / f"grouped-{part:05d}.npz", steps), bad
+    return save_behaviors(path, steps)
 
 
 def group_events(

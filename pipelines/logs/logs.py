@@ -14,13 +14,11 @@ from pipelines.common.keys import NO_KEY
 from pipelines.common.processes import ProcessPool
 from pipelines.common.progress import progress
 from pipelines.common.rejects import Rejects
-from pipelines.common.report import BadRow, Report, add_counters
-from pipelines.logs.events import KINDS, split_events
+from pipelines.common.report import BadRow, Report
+from pipelines.logs.events import EventReport, split_events
 from pipelines.logs.features import read_features
-from pipelines.logs.files import (
-    Piece,
-)
-from pipelines.logs.group import BadPlace
+from pipelines.logs.files import Piece
+from pipelines.logs.group import CODES, BadPlace
 from pipelines.logs.reader import FIRST_LINES, row_texts
 from pipelines.logs.sources import Source
 
@@ -148,34 +146,52 @@ def read_events(reader: TableReader, sources: list[Source], num_parts: int) -> L
         UserError: Too many rows of a file are malformed, or its times have another
             unit.
     """
-    days: Counter[int] = Counter()
-    types: Counter[str] = Counter()
-    keys: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
-    sizes = Counter()
-    last_time = first = 0
+    keys: dict[str, list[np.ndarray]] = {kind: [] for kind in ("item", *CODES)}
+    total = EventReport(0, 0, [])
+    first = 0
     for source in sources:
-        reading = source.reading
         split = functools.partial(
-            split_events, reading=reading, work=reader.work, num_parts=num_parts
+            split_events,
+            reading=source.reading,
+            work=reader.work,
+            num_parts=num_parts,
         )
-        units = []
+        units: Counter[str] = Counter()
         for report in reader.read(source, split, itertools.count(first)):
-            units.append(report.units)
-            days.update(report.days)
-            types.update(report.other_types)
-            last_time = max(last_time, report.last_time)
-            sizes.update(rec=report.num_rec, search=report.num_search)
-            for kind in ("item", "query", "source"):
+            units.update(report.units)
+            total.add(report)
+            for kind in keys:
                 keys[kind] = _collected(keys[kind], report.keys[kind])
         first += len(source.pieces)
-        if reading.time_format != "iso":
-            times.require_unit(
-                add_counters(units),
-                reading.time_format,
-                source.pieces[0].name,
-                reading.columns.time,
-            )
-    usual = times.usual_days(days)
+        require_unit(source, units)
+    return summarize(total, keys)
+
+
+def require_unit(source: Source, units: Counter[str]) -> None:
+    """Fails if most times of a table are in another unit than the job reads.
+
+    Args:
+        source: The table.
+        units: Its times, see `times.count_units`.
+
+    Raises:
+        UserError: Names the file, the column and the unit that fits.
+    """
+    reading = source.reading
+    if reading.time_format != "iso":
+        times.require_unit(
+            units, reading.time_format, source.pieces[0].name, reading.columns.time
+        )
+
+
+def summarize(total: EventReport, keys: dict[str, list[np.ndarray]]) -> Logs:
+    """What the tables of events hold.
+
+    Args:
+        total: The sum of the reports of all pieces.
+        keys: Keys of "item", "query" and "source".
+    """
+    usual = times.usual_days(total.days)
     end = (usual[1] + 1) * times.DAY_SECONDS * 1000 - 1
     return Logs(
         keys={
@@ -184,11 +200,12 @@ def read_events(reader: TableReader, sources: list[Source], num_parts: int) -> L
             for kind, found in keys.items()
         },
         days=usual,
-        last_time=min(last_time, end),
-        num_rec=sizes["rec"],
-        num_search=sizes["search"],
+        last_time=min(total.last_time, end),
+        num_rec=total.num_rec,
+        num_search=total.num_search,
         notes={
-            f"rows of type {name!r}, which is not read": n for name, n in types.items()
+            f"rows of type {name!r}, which is not read": number
+            for name, number in total.other_types.items()
         },
     )
 

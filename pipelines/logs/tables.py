@@ -1,27 +1,30 @@
 """Vocabularies, dense ids and features of the kept users and items."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from pipelines.common.dense_ids import DenseIds
-from pipelines.common.k_core import Kept
 from pipelines.common.keys import find_texts
 from pipelines.common.ragged import RaggedTable, word_lists
-from pipelines.common.vocabulary import Vocabulary
+from pipelines.common.vocabulary import SavedIds, Vocabulary
 from pipelines.common.writer import Tables
-from pipelines.logs.features import Features
+from pipelines.logs.features import Features, encode_features
 from pipelines.logs.group import load_codes
+from pipelines.logs.logs import TableReader
+from pipelines.logs.sources import Source
 
 
 class Owners(NamedTuple):
-    """Kept users or items: their sorted keys, dense ids and vocabulary."""
+    """Kept users or items: their sorted keys, dense ids and vocabulary.
+
+    The users of a Beam job are too many: it has the keys and dense ids of each part.
+    """
 
     keys: np.ndarray
     dense_ids: np.ndarray
-    vocabulary: Vocabulary
+    vocabulary: SavedIds
 
     @classmethod
     def of(cls, work: Path, kind: str, keys: np.ndarray) -> "Owners":
@@ -34,25 +37,30 @@ class Owners(NamedTuple):
         return cls(keys, dense_ids, Vocabulary(texts[order]))
 
 
-def kept_owners(
-    work: Path, grouped: Sequence[Path], kept: Kept
-) -> tuple[Owners, Owners]:
-    """The kept users and items."""
-    users = []
-    for path, is_kept in zip(grouped, kept.users, strict=True):
-        with np.load(path) as arrays:
-            users.append(arrays["users"][is_kept])
-    items = np.asarray(load_codes(work, "item"))[kept.items]
-    return (
-        Owners.of(work, "user", np.sort(np.concatenate(users))),
-        Owners.of(work, "item", items),
+def read_owner_features(
+    reader: TableReader, source: Source, owners: Owners
+) -> Features:
+    """Reads the features of the kept items or users.
+
+    Args:
+        reader: Reads the table.
+        source: The table.
+        owners: Those that are kept.
+    """
+    reading = source.reading
+    keys, values = reader.read_features(reading.owner, source)
+    return encode_features(
+        reading.columns,
+        values,
+        owners.dense_ids[np.searchsorted(owners.keys, keys)],
+        len(owners.keys),
     )
 
 
 def make_tables(
     work: Path,
-    grouped: Sequence[Path],
-    kept: Kept,
+    counts: dict[str, np.ndarray],
+    kept_items: np.ndarray,
     users: Owners,
     items: Owners,
     features: dict[str, Features],
@@ -64,13 +72,12 @@ def make_tables(
 
     Args:
         work: Folder of the job's own files.
-        grouped: The files of `group_part`.
-        kept: The users and items that are kept.
-        users, items: The same, by key.
+        counts: For "query" and "source", the number of kept sessions of each code.
+        kept_items: [item codes] whether each item is kept.
+        users, items: The users and items that are kept.
         features: Of "user" and "item", where there are tables.
         min_word_count: Fewest searches and captions that have a word.
     """
-    counts = _count_codes(work, grouped, kept)
     queries, query_ids = _dense_codes(work, "query", counts["query"])
     sources, source_ids = _dense_codes(work, "source", counts["source"])
     raw_queries = word_lists(["", *queries.raw_ids()])
@@ -100,8 +107,8 @@ def make_tables(
         user_features=features["user"].features if "user" in features else {},
         item_features=item_features,
     )
-    place = np.zeros(len(kept.items), np.int64)
-    place[kept.items] = items.dense_ids
+    place = np.zeros(len(kept_items), np.int64)
+    place[kept_items] = items.dense_ids
     return tables, DenseIds(
         users=users.keys,
         user_ids=users.dense_ids,
@@ -113,19 +120,16 @@ def make_tables(
     )
 
 
-def _count_codes(work, grouped, kept) -> dict[str, np.ndarray]:
-    """For "query" and "source", the number of kept sessions of each code."""
-    counts = {
-        kind: np.zeros(len(load_codes(work, kind)), np.int64)
-        for kind in ("query", "source")
-    }
-    for path, is_kept in zip(grouped, kept.users, strict=True):
-        with np.load(path) as arrays:
-            session = is_kept[arrays["session_user"]]
-            for kind, count in counts.items():
-                codes = arrays[f"session_{kind}"][session]
-                count += np.bincount(codes, minlength=len(count))
-    return counts
+def session_codes(path: Path, is_kept: np.ndarray, kind: str) -> np.ndarray:
+    """The code of each kept session of a part.
+
+    Args:
+        path: The file of `group_part`.
+        is_kept: [users] whether each user of the part is kept.
+        kind: "query" or "source".
+    """
+    with np.load(path) as arrays:
+        return arrays[f"session_{kind}"][is_kept[arrays["session_user"]]]
 
 
 def _dense_codes(work, kind, counts) -> tuple[Vocabulary, np.ndarray]:

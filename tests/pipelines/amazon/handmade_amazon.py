@@ -114,7 +114,14 @@ def append(path, lines):
         file.write("".join(f"{line}\n" for line in lines))
 
 
-def build(files, output_dir, seed=1, max_bad_fraction=0.01, allow_empty_splits=False):
+def build(
+    files,
+    output_dir,
+    seed=1,
+    max_bad_fraction=0.01,
+    allow_empty_splits=False,
+    engine=("--engine=local",),
+):
     """Runs the job on (reviews, metadata); returns output_dir."""
     main(
         [
@@ -124,6 +131,7 @@ def build(files, output_dir, seed=1, max_bad_fraction=0.01, allow_empty_splits=F
             f"--seed={seed}",
             f"--max_bad_fraction={max_bad_fraction}",
             *(["--allow_empty_splits"] if allow_empty_splits else []),
+            *engine,
         ]
     )
     return output_dir
@@ -139,6 +147,17 @@ def fails(files, output_dir, **flags):
     leftovers = [name for name in os.listdir(output_dir.parent) if "partial" in name]
     assert leftovers == []
     return message
+
+
+def records(dataset_dir):
+    """{dense user: serialized record}."""
+    info = DatasetInfo.load(dataset_dir)
+    info.verify_shards(dataset_dir)
+    paths = [str(dataset_dir / shard["file"]) for shard in info.shards]
+    serialized = list(tf.data.TFRecordDataset(paths).as_numpy_iterator())
+    users = parse_records(tf.constant(serialized))["user"].numpy().tolist()
+    assert len(set(users)) == info.num_users
+    return dict(zip(users, serialized, strict=True))
 
 
 def parse(dataset_dir):

@@ -5,22 +5,16 @@ import subprocess
 import sys
 
 import pytest
-import tensorflow as tf
-from handmade_amazon import REVIEWS, append, build, layout_2014, layout_2018
+from handmade_amazon import (
+    REVIEWS,
+    append,
+    build,
+    layout_2014,
+    layout_2018,
+    records,
+)
 
 from sar_tf.data.dataset_info import DatasetError, DatasetInfo
-from sar_tf.data.schema import parse_records
-
-
-def records(dataset_dir):
-    """{dense user: serialized record}."""
-    info = DatasetInfo.load(dataset_dir)
-    info.verify_shards(dataset_dir)
-    paths = [str(dataset_dir / shard["file"]) for shard in info.shards]
-    serialized = list(tf.data.TFRecordDataset(paths).as_numpy_iterator())
-    users = parse_records(tf.constant(serialized))["user"].numpy().tolist()
-    assert len(set(users)) == info.num_users
-    return dict(zip(users, serialized, strict=True))
 
 
 @pytest.mark.parametrize("layout", [layout_2014, layout_2018])  # gzip, and plain.

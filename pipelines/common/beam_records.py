@@ -1,0 +1,82 @@
+"""Writes shards from a Beam pipeline, and sums up what they hold."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import apache_beam as beam
+import numpy as np
+
+from pipelines.common.beam_counts import Counts, SaveCounts, load_counts
+from pipelines.common.beam_files import NUM_FILES, Save, load_rows, written_once
+from pipelines.common.beam_pairs import map_pairs
+from pipelines.common.writer import ShardSummary, Summary, shard_name, write_shard
+from sar_tf.data.schema import TASKS, UserRecord
+
+
+def write_whole_shard(
+    index: int,
+    num_shards: int,
+    records: Iterable[UserRecord],
+    num_items: int,
+    work: Path,
+    staging: Path,
+) -> tuple[int, ShardSummary]:
+    """Writes a shard, which appears when it is complete; may be called again.
+
+    Args:
+        index, num_shards: Number of the shard, and of all.
+        records: In the order of dense users.
+        num_items: The highest dense item id.
+        work: The job's own folder.
+        staging: The dataset's folder.
+    """
+    path = staging / shard_name(index, num_shards)
+    with written_once(path, work) as beside:
+        summary = write_shard(beside, records, num_items)
+    return index, summary._replace(shards=[{**summary.shards[0], "file": path.name}])
+
+
+class SaveSummaries(beam.PTransform):
+    """Saves `(index, summary)` of each shard for `load_summary`.
+
+    Args:
+        work: The job's own folder.
+    """
+
+    def __init__(self, work: Path):
+        super().__init__()
+        self._work = work
+
+    def expand(self, summaries):
+        for task in TASKS.values():
+            _ = (
+                summaries
+                | map_pairs(f"trained {task}", _trained, task=task)
+                | f"save trained {task}" >> SaveCounts(self._work, f"trained-{task}")
+            )
+        return (
+            summaries
+            | map_pairs("without targets", _without_targets)
+            | "save shards" >> Save(self._work, "shards")
+        )
+
+
+def load_summary(work: Path, num_items: int) -> Summary:
+    """The sum of all shards that `SaveSummaries` saved."""
+    summary = Summary.empty(num_items)
+    for _, shard in sorted(load_rows(work, "shards"), key=lambda pair: pair[0]):
+        summary.merge(shard)
+    for task in TASKS.values():
+        summary.popularity[task] = load_counts(work, f"trained-{task}", num_items + 1)
+    return summary
+
+
+def _trained(index: int, summary: ShardSummary, task: int) -> Counts:
+    """The items of a task's training targets, and their numbers."""
+    _, item, number = summary.trained[summary.trained[:, 0] == task].T
+    return item, number
+
+
+def _without_targets(index: int, summary: ShardSummary):
+    none = np.zeros((0, 3), np.int64)
+    return index % NUM_FILES, (index, summary._replace(trained=none))

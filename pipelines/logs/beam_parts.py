@@ -1,0 +1,182 @@
+"""Steps of Beam pipelines on the file of one part's users."""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.common.beam_counts import Counts, count_ids
+from pipelines.common.beam_files import load_object, save_object, written_once
+from pipelines.common.beam_records import write_whole_shard
+from pipelines.common.behaviors import Grouped
+from pipelines.common.dense_ids import DenseIds
+from pipelines.common.k_core import active_users, list_interactions
+from pipelines.common.ragged import find_sorted
+from pipelines.common.sequences import Settings, part_records
+from pipelines.common.summary import Step
+from pipelines.common.writer import ShardSummary
+from pipelines.logs.beam_events import KINDS
+from pipelines.logs.group import save_group
+from pipelines.logs.tables import session_codes
+
+
+class KeptByPart:
+    """The users and items that are left; the users' places are in the parts' files.
+
+    Args:
+        num_users: Number of users.
+        items: [catalogue] whether each item is kept.
+    """
+
+    def __init__(self, num_users: int, items: np.ndarray):
+        self.num_users = num_users
+        self.items = items
+
+    def step(self, rule: str, num_behaviors: np.ndarray) -> Step:
+        """What is left after the filters, see `Kept.step`."""
+        items = int(self.items.sum())
+        return Step(rule, self.num_users, items, int(num_behaviors.sum()))
+
+
+def part_numbers(work: Path) -> list[int]:
+    """The numbers of the parts that have users."""
+    return _numbers(work, "behaviors-*.pickle")
+
+
+def numbers_with_users(work: Path) -> list[int]:
+    """The numbers of the parts that have kept users, after `save_dense_ids`."""
+    return _numbers(work, "dense-*.pickle")
+
+
+def load_keys(work: Path) -> dict[str, list[np.ndarray]]:
+    """The keys of items, queries and sources that `SaveTexts` saved."""
+    none = np.zeros(0, np.int64)
+    return {
+        kind: [
+            none,
+            *(load_object(path)[0] for path in work.glob(f"texts-{kind}-*.pickle")),
+        ]
+        for kind in KINDS
+    }
+
+
+def encode_part(number: int, work: Path, need_both: bool) -> Grouped:
+    """Saves a part's behaviors with codes in the place of keys, see `save_group`."""
+    behaviors, _, _ = load_object(work / f"behaviors-{number:06d}.pickle")
+    path = _grouped_path(work, number)
+    with written_once(path, work) as beside:
+        grouped = save_group(beside, behaviors, work, need_both)
+    return grouped._replace(path=path)
+
+
+def clicked_items(path: Path, step: int) -> Counts:
+    """The items that a part has after a rule, each once."""
+    with np.load(path) as arrays:
+        return count_ids(arrays[f"items_{step}"])
+
+
+def count_interactions(path: Path) -> Counts:
+    """Number of interactions of a part's users with each item."""
+    _, item, _ = list_interactions(path)
+    return count_ids(item)
+
+
+def keep_users(
+    number: int, work: Path, min_interactions: int, need_both: bool
+) -> tuple[int, Counts]:
+    """Drops a part's users who have few interactions with the kept items.
+
+    A second call changes nothing: fewer items only ever leave fewer users.
+
+    Args:
+        number: Of the part.
+        work: The job's own folder, with `kept_items.npy`.
+        min_interactions, need_both: See `filter_interactions`.
+
+    Returns:
+        Number of users that are left, and of their interactions with each item.
+    """
+    path = _grouped_path(work, number)
+    items = np.load(work / "kept_items.npy", mmap_mode="r")
+    is_kept = active_users(path, items, min_interactions, need_both)
+    with written_once(_kept_path(work, number), work) as beside:
+        np.save(beside, is_kept)
+    user, item, _ = list_interactions(path)
+    return int(is_kept.sum()), count_ids(item[is_kept[user]])
+
+
+def kept_texts(number: int, work: Path) -> tuple[int, np.ndarray]:
+    """The sorted raw ids of a part's kept users."""
+    return number, np.sort(_kept_users(number, work)[1])
+
+
+def save_dense_ids(number: int, dense_ids: np.ndarray, work: Path) -> None:
+    """Saves the keys of a part's kept users and their dense ids.
+
+    Args:
+        number: Of the part.
+        dense_ids: In the order of `kept_texts`.
+        work: The job's own folder.
+    """
+    keys, texts = _kept_users(number, work)
+    own = np.empty(len(keys), np.int64)
+    own[np.argsort(texts, kind="stable")] = dense_ids
+    save_object(work / f"dense-{number:06d}.pickle", (keys, own), work)
+
+
+def count_sessions(number: int, work: Path, kind: str) -> Counts:
+    """Number of a part's kept sessions of each "query" or "source"."""
+    is_kept = np.load(_kept_path(work, number))
+    return count_ids(session_codes(_grouped_path(work, number), is_kept, kind))
+
+
+@functools.lru_cache(maxsize=1)
+def load_dense_ids(work: Path) -> DenseIds:
+    """Dense ids of items, queries and sources, once a process."""
+    return DenseIds.load(work)
+
+
+def write_part(
+    index: int,
+    number: int,
+    num_shards: int,
+    work: Path,
+    staging: Path,
+    settings: Settings,
+) -> tuple[int, ShardSummary]:
+    """Writes the records of a part's users as a shard, see `write_whole_shard`.
+
+    Args:
+        index: Number of the shard.
+        number: Of the part.
+        num_shards: Number of all shards.
+        work: The job's own folder.
+        staging: The dataset's folder.
+        settings: The same for all parts.
+    """
+    users, user_ids = load_object(work / f"dense-{number:06d}.pickle")
+    ids = load_dense_ids(work)._replace(users=users, user_ids=user_ids)
+    records = part_records(_grouped_path(work, number), ids, settings)
+    return write_whole_shard(
+        index, num_shards, records, settings.num_items, work, staging
+    )
+
+
+def _numbers(work: Path, pattern: str) -> list[int]:
+    return [int(path.stem.rpartition("-")[2]) for path in sorted(work.glob(pattern))]
+
+
+def _grouped_path(work: Path, number: int) -> Path:
+    return work / f"grouped-{number:06d}.npz"
+
+
+def _kept_path(work: Path, number: int) -> Path:
+    return work / f"kept_users-{number:06d}.npy"
+
+
+def _kept_users(number: int, work: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted keys of a part's kept users, and the raw id of each."""
+    _, keys, texts = load_object(work / f"behaviors-{number:06d}.pickle")
+    with np.load(_grouped_path(work, number)) as arrays:
+        kept = arrays["users"][np.load(_kept_path(work, number))]
+    return kept, texts[find_sorted(keys, kept)[0]]
