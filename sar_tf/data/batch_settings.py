@@ -84,7 +84,7 @@ class BatchSettings:
                 f"num_replicas={self.num_replicas} is no multiple of "
                 f"num_workers={self.num_workers}"
             )
-        check_needs(self._needs)
+        check_needs(self.made_inputs)
 
     def __repr__(self) -> str:
         info = self.dataset.info
@@ -144,7 +144,8 @@ class BatchSettings:
         return self.num_replicas // self.num_workers
 
     @property
-    def _needs(self) -> tuple[str, ...]:
+    def made_inputs(self) -> tuple[str, ...]:
+        """Names of the inputs that a batch has."""
         return ALL_NEEDS if self.needs is None else self.needs
 
     def _limit(self, name: str) -> int:

@@ -48,7 +48,7 @@ def users_now(
 
     for serialized in records.rebatch(size).skip(skipped).prefetch(1):
         rows = {"rec": _rows(data, serialized)}
-        yield make_batch(rows, data.query_words, num_groups=1, needs=data.needs)
+        yield make_batch(rows, data.query_words, num_groups=1, needs=data.made_inputs)
 
 
 def _rows(data, serialized):

@@ -132,12 +132,14 @@ class BatchPipeline(BatchSettings):
             max_search_history=self.max_search_history,
             max_clicked_items=self._limit("max_clicked_items"),
             num_negatives=self.num_negatives,
-            reads_history=reads_history(self._needs)
+            reads_history=reads_history(self.made_inputs)
             or self._needs_some("pair_")
             or self._needs_some("sequence_")
-            or "similar_items" in self._needs,
+            or "similar_items" in self.made_inputs,
             sequence_negatives=(
-                self.max_rec_history + 1 if "sequence_negatives" in self._needs else 0
+                self.max_rec_history + 1
+                if "sequence_negatives" in self.made_inputs
+                else 0
             ),
             users=users,
             worker=self.worker,
@@ -169,7 +171,7 @@ class BatchPipeline(BatchSettings):
 
     @plain_graph
     def _finish(self, rows: dict[str, dict]) -> dict[str, dict]:
-        return make_batch(rows, self.query_words, self.num_groups, self._needs)
+        return make_batch(rows, self.query_words, self.num_groups, self.made_inputs)
 
     @plain_graph
     def _finish_training(
@@ -188,24 +190,24 @@ class BatchPipeline(BatchSettings):
             batch[task] |= {
                 name: x
                 for name, x in draws.items()
-                if name in self._needs and task in INPUTS[name].tasks
+                if name in self.made_inputs and task in INPUTS[name].tasks
             }
         if self.unknown_share:
             batch = forget_ids(batch, self.unknown_share, own_seed)
         return batch
 
     def _needs_some(self, prefix: str) -> bool:
-        return any(name.startswith(prefix) for name in self._needs)
+        return any(name.startswith(prefix) for name in self.made_inputs)
 
     def _draw(self, rows: dict, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """Samples, pairs and sequences for the training losses of a task."""
-        if not any(INPUTS[name].part == "draw" for name in self._needs):
+        if not any(INPUTS[name].part == "draw" for name in self.made_inputs):
             return {}
         num_items = self.dataset.info.num_items
         draws = sample_queries_and_items(
             self.num_sampled, num_items, self.query_words, seed
         )
-        if "sampled_words" in self._needs:
+        if "sampled_words" in self.made_inputs:
             draws["sampled_words"] = draw_words(
                 self._word_shares, self.num_sampled, fold_in(seed, 2)
             )
@@ -222,13 +224,13 @@ class BatchPipeline(BatchSettings):
         if task != "search":
             return labels
         labels["target_user"], labels["target_query"] = rows["user"], rows["query"]
-        if "item_words" in self._needs:
+        if "item_words" in self.made_inputs:
             captions = self._captions
             if captions is None:
                 labels["item_words"] = tf.gather(self.query_words, rows["query"])
             else:
                 labels["item_words"] = tf.gather(captions, rows["candidates"][:, 0])
-        if "similar_items" in self._needs:
+        if "similar_items" in self.made_inputs:
             labels["similar_items"] = draw_similar(
                 self._similar_items, rows["clicked_items"], seed
             )

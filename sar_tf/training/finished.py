@@ -146,7 +146,7 @@ def check_folder(config: RunConfig, folder: RunDirectory, resume: bool) -> None:
 def name_of_other(folder: RunDirectory, config: RunConfig) -> str:
     """The name of the folder of a dataset that is not the run's own; else ""."""
     is_same = config.dataset_dir == folder.load_config().dataset_dir
-    return "" if is_same else as_path(config.dataset_dir).name
+    return "" if is_same else as_path(config.require_dataset_dir()).name
 
 
 def opened_config(folder: RunDirectory, changes: Mapping[str, Any]) -> RunConfig:

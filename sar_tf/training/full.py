@@ -15,7 +15,7 @@ from sar_tf.models.catalogue import NUM_RANKED, scores_are_products
 from sar_tf.training import checkpoint
 from sar_tf.training.catalogue import CatalogueScorer, with_more_needs
 from sar_tf.training.config import ConfigError
-from sar_tf.training.files import full_disk_named
+from sar_tf.training.files import exhaustion_named
 from sar_tf.training.finished import name_of_other, opened_config
 from sar_tf.training.full_ranks import Rivals, full_metrics, rank_in_catalogue
 from sar_tf.training.parts import Parts
@@ -71,7 +71,7 @@ def evaluate_full(
     config = opened_config(folder, {"strategy": "one_device", **changes})
     other = name_of_other(folder, config)
     full = RunDirectory(folder.full)
-    with prepared(config) as (model, pipeline), full_disk_named(folder.path):
+    with exhaustion_named(folder.path), prepared(config) as (model, pipeline):
         epoch = checkpoint.load(folder.best, model)["epoch"]
         pipeline.require_targets(_SPLIT)
         pipeline = dataclasses.replace(pipeline, num_groups=1)
@@ -142,7 +142,7 @@ def _rank_all(model, pipeline, parts, drawn, progress):
 
 def _steps(pipeline: BatchPipeline, drawn: dict) -> Iterator[tuple[dict, dict]]:
     """The batches of the split, and {task: rows to rank}."""
-    needs = with_more_needs(pipeline.needs)
+    needs = with_more_needs(pipeline.made_inputs)
     pipeline = dataclasses.replace(pipeline, needs=needs)
     passed = dict.fromkeys(drawn, 0)
     for batch in pipeline.evaluate(_SPLIT):

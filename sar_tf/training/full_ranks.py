@@ -1,6 +1,6 @@
 """Ranks of targets among the whole catalogue."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -90,7 +90,7 @@ def _is_among_best(scores, k):
     return among
 
 
-def full_metrics(ranks: dict[str, np.ndarray], is_exact: bool) -> dict[str, dict]:
+def full_metrics(ranks: dict[str, np.ndarray], is_exact: bool) -> dict[str, Any]:
     """The metrics of a task's targets.
 
     Args:
@@ -105,7 +105,7 @@ def full_metrics(ranks: dict[str, np.ndarray], is_exact: bool) -> dict[str, dict
         found first and, with a head, "recall_of_best_10@k": the share of the model's
         ten best items that are.
     """
-    metrics = {
+    metrics: dict[str, Any] = {
         "targets": len(ranks["rank"]),
         "sampled": metrics_of_ranks(ranks["sampled_rank"]),
         "ranker": metrics_of_ranks(ranks["rank"]),

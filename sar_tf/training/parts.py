@@ -39,7 +39,7 @@ class Parts:
             number += 1
         return number
 
-    def write(self, number: int, arrays: Mapping[str, np.ndarray]) -> None:
+    def write(self, number: int, arrays: Mapping[str, Any]) -> None:
         """Writes a part, whole or not at all."""
         with whole_file(self._path(number)) as beside, open(beside, "wb") as file:
             np.savez(file, **arrays)
