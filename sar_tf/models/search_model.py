@@ -62,8 +62,8 @@ class SearchModel(DotProductModel):
         super().__init__(spec, tables, **kwargs)
         if not self.spec.num_words:
             raise ValueError(
-                f"a {type(self).__name__} finds items by the words of queries, and the "
-                "queries of this dataset have none"
+                f"{type(self).__name__} finds items by the words of queries, and the "
+                "queries of this dataset have none; take a dataset with searches"
             )
         self.encoder_kind = item_encoder
         self.embedding_dim = embedding_dim

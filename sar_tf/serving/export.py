@@ -19,6 +19,7 @@ from sar_tf.models.catalogue import (
     of_all_items,
     scores_are_products,
 )
+from sar_tf.serving.constants import with_constants
 from sar_tf.serving.raw_inputs import (
     CANDIDATES,
     EXCLUDED,
@@ -91,10 +92,13 @@ def _servable(
 ) -> Iterator[tuple[tf.Module, dict[str, Any]]]:
     """What is saved: an object with all variables and tables, and the signatures."""
     servable = tf.Module()
-    servable.variables_of_model = [variable.value for variable in model.variables]
+    constants, variables = with_constants(model)
+    servable.variables_of_model = [variable.value for variable in variables]
     with _looked_up_items(model, servable), tempfile.TemporaryDirectory() as folder:
         rankers = {
-            task: _traced(_dense_ranker(model, task), dense_signature(task, model))
+            task: _traced(
+                _dense_ranker(model, task, constants), dense_signature(task, model)
+            )
             for task in model.tasks
         }
         signatures = {f"rank_{task}_dense": ranker for task, ranker in rankers.items()}
@@ -112,7 +116,9 @@ def _servable(
                 servable.catalogue = Catalogue(model)
                 for task, ranker in rankers.items():
                     signatures[f"retrieve_{task}"] = _traced(
-                        _retriever(model, task, reader, servable, ranker, num_ranked),
+                        _retriever(
+                            model, task, reader, servable, ranker, num_ranked, constants
+                        ),
                         retrieval_signature(task, model),
                     )
         yield servable, signatures
@@ -206,14 +212,15 @@ def _specs(*entries):
     }
 
 
-def _dense_ranker(model, task):
+def _dense_ranker(model, task, constants):
     of_history = [entry.name for entry in inputs_of(("history",), model.needs)]
 
     def rank(features):
         history = {name: features[name] for name in of_history}
         inputs = {n: x for n, x in features.items() if n not in history}
         inputs["history_row"] = tf.range(tf.shape(features["candidates"])[0])
-        return {"scores": model.score(task, {"history": history, task: inputs})}
+        with constants():
+            return {"scores": model.score(task, {"history": history, task: inputs})}
 
     return rank
 
@@ -231,13 +238,14 @@ def _inputs_of(batch, task):
     return {n: x for n, x in inputs.items() if n not in _NOT_ASKED_FOR}
 
 
-def _retriever(model, task, reader, servable, ranker, num_ranked):
+def _retriever(model, task, reader, servable, ranker, num_ranked, constants):
     def retrieve(request):
         request = dict(request)
         k = request.pop("k")
         batch = reader.batch(task, request)
         excluded = batch[task].pop("excluded_items")
-        vectors = tf.cast(model.target_vectors(task, batch), tf.float32)
+        with constants():
+            vectors = tf.cast(model.target_vectors(task, batch), tf.float32)
         best = servable.catalogue.best
         if scores_are_products(model):
             items, scores = best(vectors, k, excluded)

@@ -73,8 +73,9 @@ def top_k(scores: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     rows = tf.shape(scores)[0]
     padding = [[0, 0], [0, -length % _BLOCK]]
     scores = tf.pad(scores, padding, constant_values=scores.dtype.min)
-    scores = tf.reshape(scores, [rows, -1, _BLOCK])
-    number = tf.minimum(k, scores.shape[1])
+    number = -(-length // _BLOCK)
+    scores = tf.reshape(scores, [rows, number, _BLOCK])
+    number = tf.minimum(k, number)
     _, blocks = tf.math.top_k(tf.reduce_max(scores, axis=2), number)
     blocks = tf.sort(blocks)  # In the order of places, which decides between equals.
     scores = tf.gather(scores, blocks, batch_dims=1)

@@ -1,9 +1,12 @@
+import threading
+
 import keras
 import numpy as np
 import pytest
 from support.layer_weights import numpy
 from support.search_case import INPUTS, changed, clicked_row, small_model
 
+from sar_tf.layers import replicas
 from sar_tf.models import CoPPS, get
 
 OPTIONS = {"inner_units": 8, "num_heads": 2, "dropout": 0.0}
@@ -193,3 +196,54 @@ def test_views_are_drawn_in_training_alone(monkeypatch):
     before = numpy(model.seed_generator.state).copy()
     model.score("search", inputs)
     np.testing.assert_array_equal(numpy(model.seed_generator.state), before)
+
+
+class TwoThreads(replicas.Replicas):
+    """Two replicas of three rows each, which meet where they gather."""
+
+    number = 2
+
+    def __init__(self):
+        self.own = threading.local()
+        self.meeting = threading.Barrier(2, timeout=60)
+        self.parts = [None, None]
+
+    def gather(self, x):
+        self.parts[self.own.index] = numpy(x)
+        self.meeting.wait()
+        whole = np.concatenate(self.parts)
+        self.meeting.wait()
+        return keras.ops.convert_to_tensor(whole)
+
+    def first_row(self, x):
+        return 3 * self.own.index
+
+
+def test_replicas_contrast_with_each_others_rows(monkeypatch):
+    """Each replica's rows have the losses that they have on one device."""
+    model = copps()
+    clicked = INPUTS["history"]["clicked_items"][[0] * 6]
+    queries = np.array([1, 2, 3, 2, 1, 4], "int32")  # Partners: rows 0, 4 and 1, 3.
+    inputs = changed(batch_of(queries=queries), "history", clicked_items=clicked)
+    rows, labels = rows_of(model, inputs), inputs["search"]
+    expected = model.losses("search", rows, labels)
+    both, results = TwoThreads(), [None, None]
+
+    def run(index):
+        both.own.index = index
+        part = slice(3 * index, 3 * index + 3)
+        own = [{n: x[part] for n, x in found.items()} for found in (rows, labels)]
+        results[index] = model.losses("search", *own)
+
+    monkeypatch.setattr(replicas, "_active", both)
+    threads = [threading.Thread(target=run, args=(index,)) for index in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert numpy(expected["between_loss"][1]).tolist() == [1, 1, 0, 1, 1, 0]
+    for name, terms in expected.items():
+        for place, whole in enumerate(terms):
+            found = np.concatenate([numpy(part[name][place]) for part in results])
+            np.testing.assert_allclose(found, numpy(whole), atol=1e-4)
+        assert numpy(terms[0]).max() > 1e-3, name

@@ -106,6 +106,20 @@ def test_the_original_loss_is_a_sum_and_has_the_texts(cls):
     assert result == pytest.approx(costs.mean(), rel=1e-4)
 
 
+@pytest.mark.parametrize("cls", MODELS)
+def test_losses_in_bfloat16(cls):
+    """Views are drawn: the contrasts of two models are of others."""
+    options = {"text_weight": 1.0, **HEADS.get(cls, {})}
+    expected = losses_of(small_model(cls, **options))
+    result = losses_of(small_model(cls, dtype="mixed_bfloat16", **options))
+    assert result.keys() == expected.keys() and "text_loss" in result
+    for name, value in result.items():
+        if name in ("knowledge_loss", "within_loss", "between_loss"):
+            assert np.isfinite(value)
+        else:
+            assert value == pytest.approx(expected[name], abs=0.02, rel=0.02)
+
+
 def read_by(model):
     items = numpy(model.read_items(INPUTS["history"])[0])
     return [row[row > 0].tolist() for row in items]

@@ -10,7 +10,12 @@ import tensorflow as tf
 
 import sar_tf
 from sar_tf import models
-from sar_tf.serving.export import dense_signature, export, raw_signature
+from sar_tf.serving.export import (
+    dense_signature,
+    export,
+    raw_signature,
+    retrieval_signature,
+)
 from sar_tf.spec import ALL_NEEDS, INPUTS
 from tools.benchmark.model import peak_memory
 from tools.benchmark.random_batches import RandomBatches
@@ -19,10 +24,13 @@ from tools.benchmark.random_dataset import write_random_dataset
 _WARM_UP_CALLS = 10
 _FEWEST_CALLS = 30
 # Name of a case -> whether it takes raw ids, and the candidates of a request.
+RETRIEVED = 100
 CASES = {"dense_100": (False, 100), "dense_1000": (False, 1000), "raw_100": (True, 100)}
 
 
-def measure(name, *, num_items, seconds, batch_sizes=(32, 256)):
+def measure(
+    name, *, num_items, seconds, batch_sizes=(32, 256), catalogue_items=1_000_000
+):
     """Calls a SavedModel's signatures with one request at a time, and with many.
 
     Args:
@@ -30,6 +38,8 @@ def measure(name, *, num_items, seconds, batch_sizes=(32, 256)):
         num_items: Items of the catalogue.
         seconds: How long to go on after the warm-ups.
         batch_sizes: Requests in a call, for the throughput.
+        catalogue_items: Items of another model, whose best 100 are asked for by raw
+            ids; one that ranks has a retrieval head.
 
     Returns:
         For each task and case the "p50" and "p99" of the milliseconds that a request
@@ -37,15 +47,7 @@ def measure(name, *, num_items, seconds, batch_sizes=(32, 256)):
         second that are answered in calls of many.
     """
     with tempfile.TemporaryDirectory() as folder:
-        data = _random_data(Path(folder) / "data", num_items)
-        keras.utils.set_random_seed(1)
-        model = models.get(name)(data.spec, data.tables)
-        export(model, Path(folder) / "1", data)
-        # The signatures' variables live as long as what was loaded.
-        served = tf.saved_model.load(Path(folder) / "1")
-        batches = RandomBatches(
-            model.tasks, num_groups=1, spec=data.spec, needs=ALL_NEEDS
-        )
+        model, served, batches = _export(name, Path(folder), num_items)
         each = seconds / len(model.tasks) / (len(CASES) + len(batch_sizes))
         latency, throughput = {}, {}
         for task in model.tasks:
@@ -59,12 +61,7 @@ def measure(name, *, num_items, seconds, batch_sizes=(32, 256)):
                 times, processor_times = _time_calls(
                     served.signatures[signature], requests, each
                 )
-                latency[task][case] = {
-                    "p50": round(1000 * float(np.median(times)), 2),
-                    "p99": round(1000 * float(np.quantile(times, 0.99)), 2),
-                    # Other programs on the machine hardly change this.
-                    "processor": round(1000 * float(np.median(processor_times)), 2),
-                }
+                latency[task][case] = _milliseconds(times, processor_times)
             for size in batch_sizes:
                 (batch,) = batches.evaluate([size])
                 requests = [_dense_request(model, task, batch)]
@@ -72,15 +69,64 @@ def measure(name, *, num_items, seconds, batch_sizes=(32, 256)):
                 times, _ = _time_calls(rank, requests, each)
                 seconds_per_call = float(np.median(times))
                 throughput[task][str(size)] = round(size / seconds_per_call, 1)
+    retrieval = _measure_retrieval(name, catalogue_items, seconds)
     return {
         "model": name,
         "backend": "tensorflow",
         "threads": tf.config.threading.get_intra_op_parallelism_threads(),
         "milliseconds_per_request": latency,
+        "milliseconds_per_retrieval": retrieval,
         "requests_per_second": throughput,
         "peak_memory_mib": peak_memory(),
         "items": num_items,
+        "catalogue_items": catalogue_items,
     }
+
+
+def _measure_retrieval(name, num_items, seconds):
+    """For each task the milliseconds that the best items of the catalogue take."""
+    has_head = not models.get(name).has_own_vectors
+    head = {"retrieval_weight": 0.1} if has_head else {}
+    with tempfile.TemporaryDirectory() as folder:
+        model, served, batches = _export(name, Path(folder), num_items, **head)
+        found = {}
+        for task in model.tasks:
+            requests = [
+                {
+                    **_raw_request(model, task, batch, retrieval_signature),
+                    "k": np.int32(RETRIEVED),
+                    "excluded_items": np.array([[""]]),
+                }
+                for batch in batches.evaluate([1] * 16, 2)
+            ]
+            times = _time_calls(
+                served.signatures[f"retrieve_{task}"],
+                requests,
+                seconds / len(model.tasks) / 4,
+            )
+            found[task] = _milliseconds(*times)
+    return found
+
+
+def _milliseconds(times, processor_times):
+    return {
+        "p50": round(1000 * float(np.median(times)), 2),
+        "p99": round(1000 * float(np.quantile(times, 0.99)), 2),
+        # Other programs on the machine hardly change this.
+        "processor": round(1000 * float(np.median(processor_times)), 2),
+    }
+
+
+def _export(name, folder, num_items, **hyperparameters):
+    """The model, the loaded SavedModel and random batches."""
+    data = _random_data(folder / "data", num_items)
+    keras.utils.set_random_seed(1)
+    model = models.get(name)(data.spec, data.tables, **hyperparameters)
+    export(model, folder / "1", data)
+    served = tf.saved_model.load(folder / "1")
+    batches = RandomBatches(model.tasks, num_groups=1, spec=data.spec, needs=ALL_NEEDS)
+    # The signatures' variables live as long as what was loaded.
+    return model, served, batches
 
 
 def _random_data(folder, num_items):
@@ -117,7 +163,7 @@ def _dense_request(model, task, batch):
     return {name: arrays[name] for name in dense_signature(task, model)}
 
 
-def _raw_request(model, task, batch):
+def _raw_request(model, task, batch, signature=raw_signature):
     """The one target of a batch as raw ids: those of the random dataset's files."""
     history = {name: x[0] for name, x in batch["history"].items()}
     target = {name: x[0] for name, x in batch[task].items()}
@@ -142,7 +188,8 @@ def _raw_request(model, task, batch):
         else "",
         "candidates": _raw(target["candidates"]),
     }
-    return {name: np.array([arrays[name]]) for name in raw_signature(task, model)}
+    wanted = signature(task, model)
+    return {n: np.array([array]) for n, array in arrays.items() if n in wanted}
 
 
 def _raw(ids):
