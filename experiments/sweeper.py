@@ -24,7 +24,7 @@ from sar_tf.training.run_directory import RunDirectory
 
 _OWN = ("sweep_dir", "seeds", "variant")
 # A sweep trains, and names the folders itself.
-_REFUSED = ("mode", "resume", "run_dir", "seed", "simulated_dataset_dir", "strategy")
+_REFUSED = ("mode", "resume", "run_dir", "simulated_dataset_dir", "strategy")
 _NAME = re.compile(r"[\w][\w.+-]*")
 
 
@@ -94,8 +94,9 @@ def parse(arguments: Sequence[str]) -> Sweep:
     common = [flag for flag in given if flag.name not in _OWN]
     folder = Path(values["sweep_dir"].value or ".")
     variants = _variants([flag for flag in given if flag.name == "variant"])
+    shared = flags.parse_flags(common)
     runs = []
-    for seed in _seeds(values.get("seeds")):
+    for seed in _seeds(values.get("seeds"), shared.config().seed):
         for name, own in variants.items():
             command = flags.parse_flags([*common, *own, Flag(f"--seed={seed}")])
             try:
@@ -104,7 +105,7 @@ def parse(arguments: Sequence[str]) -> Sweep:
                 raise ConfigError(f"variant {name}: {error}") from error
             place = RunDirectory(folder / name / f"seed_{seed}")
             runs.append(SweepRun(name, config, place))
-    return Sweep(folder, runs, flags.parse_flags(common).program["verbose"])
+    return Sweep(folder, runs, shared.program["verbose"])
 
 
 def _variants(given: Sequence[Flag]) -> dict[str, list[Flag]]:
@@ -125,7 +126,7 @@ def _variants(given: Sequence[Flag]) -> dict[str, list[Flag]]:
             raise FlagError(f"{flag.origin}--variant={name}: {error}") from error
         own = [Flag(word, flag.origin) for word in words]
         for one in own:
-            if one.name in (*_OWN, *_REFUSED):
+            if one.name in (*_OWN, *_REFUSED, "seed"):
                 raise FlagError(
                     f"{flag.origin}--variant={name}: --{one.name} cannot be in it"
                 )
@@ -135,9 +136,9 @@ def _variants(given: Sequence[Flag]) -> dict[str, list[Flag]]:
     return found
 
 
-def _seeds(flag: Flag | None) -> list[int]:
+def _seeds(flag: Flag | None, seed: int) -> list[int]:
     if flag is None:
-        return [RunConfig.settings()["seed"].default]
+        return [seed]
     try:
         seeds = [int(text) for text in (flag.value or "").split(",")]
     except ValueError as error:

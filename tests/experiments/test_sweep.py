@@ -1,6 +1,7 @@
 """experiments/sweep.py: flag sets by seeds, skipped, resumed, failed and shared."""
 
 import os
+import typing
 
 import pytest
 from run_folders import SMALL_MODEL, read_metrics, read_ranks
@@ -11,6 +12,8 @@ from experiments.flagfile import FlagError
 from experiments.sweeper import parse, run_sweep, train_run
 from sar_tf.files import try_lock
 from sar_tf.metrics.ranks import metrics_by_task
+from sar_tf.models.sesrec import ABLATIONS
+from sar_tf.models.unisar_transitions import Without
 from sar_tf.training.config import ConfigError
 from sar_tf.training.run_directory import RunDirectory
 
@@ -116,6 +119,35 @@ def test_wrong_flags_are_found_before_the_first_run(arguments, wrong, message):
 def test_settings_that_contradict_each_other_name_the_variant(arguments):
     with pytest.raises(ConfigError, match="variant c: warmup_steps needs"):
         parse([*arguments, "--variant=c: --warmup_steps=3"])
+
+
+@pytest.mark.parametrize(
+    "name, flag, values",
+    [
+        ("unisar_table5", "without", typing.get_args(Without)),
+        ("sesrec_table3", "ablation", ABLATIONS),
+        ("sesrec_table4", "split", ("mean", "median", "1/8", "1/16")),
+    ],
+)
+def test_the_papers_ablations(repository, name, flag, values):
+    model = name.partition("_")[0]
+    experiments = repository / "experiments"
+    sweep = parse(
+        [
+            f"--flagfile={experiments / 'configs' / f'{model}_kuaisar.flags'}",
+            f"--flagfile={experiments / 'sweeps' / f'{name}.flags'}",
+            "--dataset_dir=nowhere",
+            "--sweep_dir=sweep",
+            "--seeds=1",
+        ]
+    )
+    found = [one.config.hyperparameters for one in sweep.runs]
+    assert {one[flag] for one in found} == set(values)
+    # All else is as in the other rows, but for "w/o Joint Training": a task a model.
+    rest = [{**one, flag: None} for one in found if one["tasks"] is None]
+    assert len(rest) == len(values) and all(one == rest[0] for one in rest)
+    tasks = [one["tasks"] for one in found if one["tasks"] is not None]
+    assert tasks == ([("rec",), ("search",)] if model == "unisar" else [])
 
 
 def test_an_interrupted_run_is_resumed(arguments, monkeypatch):
