@@ -126,7 +126,11 @@ def parse(arguments: Sequence[str], model: str | None = None) -> Command:
         FlagError: An unknown flag, a bad value or a flagfile that cannot be read.
         SystemExit: After --help.
     """
-    flags = expand(arguments)
+    return parse_flags(expand(arguments), model)
+
+
+def parse_flags(flags: Sequence[Flag], model: str | None = None) -> Command:
+    """As `parse`, of flags that are read from their flagfiles already."""
     named = [flag.value for flag in flags if flag.name == "model"]
     model = named[-1] if named else model or RunConfig.settings()["model"].default
     try:

@@ -2,9 +2,8 @@
 
 from typing import Literal
 
-from keras import layers, ops
+from keras import ops
 
-from sar_tf.layers.attention import TransitionEncoder, TransitionFusion
 from sar_tf.layers.contrast import QueryItemContrast, TransitionAlignment
 from sar_tf.layers.embeddings import QueryEncoder, search_behavior
 from sar_tf.layers.feature_encoder import FeatureEncoder
@@ -13,10 +12,10 @@ from sar_tf.layers.mmoe import MixtureOfExperts, PredictionNetwork
 from sar_tf.layers.target_attention import TargetAttention
 from sar_tf.models.base import Model
 from sar_tf.models.registry import register
+from sar_tf.models.unisar_transitions import SCENARIOS, Transitions, Without
 from sar_tf.settings import Few, Rate, Size, Sizes, Temperature, Weight
 
 Variant = Literal["reference", "paper"]
-SCENARIOS = ("rec", "search")
 # What the query-item loss reads, of queries by their words.
 PAIR_INPUTS = (
     "sampled_items",
@@ -28,7 +27,7 @@ PAIR_INPUTS = (
 
 
 @register("unisar")
-class UniSAR(Model):
+class UniSAR(Transitions, Model):
     """UniSAR (Eq. 1 to 12), for both tasks.
 
     Transitions within (r2r, s2s) and across (s2r, r2s) the scenarios of a
@@ -57,6 +56,9 @@ class UniSAR(Model):
         fusion: Variant of Eq. 7, that of the official code or that of the paper.
         mmoe_head: Variant of Eq. 9, that of the official code or that of the paper.
         transition_negatives: Variant of Eq. 5, of the official code or of the paper.
+        without: Module of Table 5 that is left out and replaced as the paper says;
+            without MMoE a network of each task scores what the experts read. The row
+            "w/o Joint Training" is two runs without MMoE, tasks=rec and tasks=search.
 
     Reference:
         [Shi et al., 2024](https://doi.org/10.1145/3626772.3657811)
@@ -96,18 +98,24 @@ class UniSAR(Model):
         fusion: Variant = "reference",
         mmoe_head: Variant = "reference",
         transition_negatives: Variant = "reference",
+        without: Without = "nothing",
         **kwargs,
     ):
         super().__init__(spec, tables, **kwargs)
         if "search" in self.tasks:
             self.task_weights["search"] = search_loss_weight
+        self.without = without
         self._add_embeddings(embedding_dim, hidden_dim)
-        self._add_transitions(num_heads, num_layers, dropout, fusion)
-        if query_item_weight:
+        self._add_transitions(hidden_dim, num_heads, num_layers, dropout, fusion)
+        self.target_attention = {
+            scenario: TargetAttention(name=f"{scenario}_target_attention")
+            for scenario in SCENARIOS
+        }
+        if query_item_weight and without != "L_Rel":
             self.loss_weights["query_item_loss"] = query_item_weight
             self.needs += PAIR_INPUTS
             self.query_item_contrast = QueryItemContrast(query_item_temperature)
-        if transition_weight:
+        if transition_weight and without != "L_Align":
             self.loss_weights["transition_loss"] = transition_weight
             self.transition_alignment = {
                 scenario: TransitionAlignment(
@@ -115,17 +123,19 @@ class UniSAR(Model):
                     transition_negatives,
                     name=f"{scenario}_transition_alignment",
                 )
-                for scenario in SCENARIOS
+                for scenario in self.aligned_scenarios()
             }
-        self.experts = MixtureOfExperts(
-            self.tasks, num_experts, num_experts, expert_units, dropout, mmoe_head
-        )
+        self.experts = None
+        if without != "MMoE":
+            self.experts = MixtureOfExperts(
+                self.tasks, num_experts, num_experts, expert_units, dropout, mmoe_head
+            )
         self.prediction = {
             task: PredictionNetwork(
                 (*tower_units, *prediction_units), dropout, name=f"{task}_prediction"
             )
             for task in self.tasks
-            if mmoe_head == "reference"
+            if mmoe_head == "reference" or self.experts is None
         }
 
     def _add_embeddings(self, embedding_dim, hidden_dim):
@@ -147,44 +157,11 @@ class UniSAR(Model):
             hidden_dim,
             name="user_encoder",
         )
-        lengths = {"rec": spec.max_rec_history, "search": spec.max_search_history}
-        lengths["mixed"] = spec.max_rec_history + spec.max_search_history
-        self.position_embedding = {
-            name: layers.Embedding(
-                length,
-                hidden_dim,
-                embeddings_initializer="glorot_normal",
-                name=f"{name}_position_embedding",
-            )
-            for name, length in lengths.items()
-        }
         if "rec" in self.tasks:
             # The recommendation task has no query: a learned vector stands for it.
             self.rec_query = self.add_weight(
                 name="rec_query", shape=(1, hidden_dim), initializer="glorot_normal"
             )
-
-    def _add_transitions(self, num_heads, num_layers, dropout, fusion):
-        self.encoders = {
-            name: [
-                TransitionEncoder(num_heads, dropout, name=f"{name}_encoder_{i}")
-                for i in range(num_layers)
-            ]
-            for name in ("rec", "search", "mixed")
-        }
-        self.fusions = {
-            scenario: [
-                TransitionFusion(
-                    num_heads, dropout, variant=fusion, name=f"{scenario}_fusion_{i}"
-                )
-                for i in range(num_layers)
-            ]
-            for scenario in ("rec", "search")
-        }
-        self.target_attention = {
-            scenario: TargetAttention(name=f"{scenario}_target_attention")
-            for scenario in ("rec", "search")
-        }
 
     def encode_history(self, history, training):
         """Extracts and fuses the transitions of histories.
@@ -203,42 +180,17 @@ class UniSAR(Model):
                 masks["search"],
             ),
         }
-        same = self._same_scenario(behaviors, masks, training)
-        cross = self._cross_scenario(behaviors, masks, history, training)
+        same, cross = self.extract(behaviors, masks, history, training)
         fused, views = {}, {}
         for scenario, mask in masks.items():
             views[scenario] = (
                 masked_mean(cross[scenario], mask, axis=-2),
                 masked_mean(same[scenario], mask, axis=-2),
             )
-            x = same[scenario]
-            for fusion in self.fusions[scenario]:
-                x = fusion(x, cross[scenario], mask, training=training)
-            fused[scenario] = x
-        return {"fused": fused, "masks": masks, "views": views}
-
-    def _same_scenario(self, behaviors, masks, training):
-        """H_r2r and H_s2s (Eq. 3)."""
-        transitions = {}
-        for scenario, x in behaviors.items():
-            mask = masks[scenario]
-            x = x + self.position_embedding[scenario](ops.arange(ops.shape(x)[1]))
-            for encoder in self.encoders[scenario]:
-                x = encoder(x, x, mask, training=training)
-            transitions[scenario] = x
-        return transitions
-
-    def _cross_scenario(self, behaviors, masks, history, training):
-        """H_s2r and H_r2s (Eq. 4): each scenario attends to the other only."""
-        positions = self.position_embedding["mixed"]
-        rec = behaviors["rec"] + positions(history["rec_positions"])
-        search = behaviors["search"] + positions(history["search_positions"])
-        for encoder in self.encoders["mixed"]:
-            rec, search = (
-                encoder(rec, search, masks["search"], training=training),
-                encoder(search, rec, masks["rec"], training=training),
+            fused[scenario] = self.fuse(
+                scenario, same[scenario], cross[scenario], mask, training
             )
-        return {"rec": rec, "search": search}
+        return {"fused": fused, "masks": masks, "views": views}
 
     def read(self, task, encoded, target, training):
         """What candidates see of the histories (Eq. 8), and what they share."""
@@ -267,6 +219,11 @@ class UniSAR(Model):
 
     def logits(self, task, rows, training):
         """The mixture of experts (Eq. 9)."""
+        if self.experts is None:
+            shape = (*ops.shape(rows["candidates"])[:2], rows["context"].shape[-1])
+            context = ops.broadcast_to(rows["context"][:, None, :], shape)
+            x = ops.concatenate([rows["candidates"], context], axis=-1)
+            return self.prediction[task](x, training=training)
         mix = self.experts(
             rows["candidates"], rows["context"], task=task, training=training
         )

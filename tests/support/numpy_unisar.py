@@ -68,15 +68,19 @@ class NumpyUniSAR:
         count = len({key.split(".")[0] for key in part(self.state, name)})
         return [part(self.state, f"{name}.{i}") for i in range(count)]
 
+    def mixed_pairs(self, types):
+        """The matrix M: a behavior attends to those of the other type."""
+        return types[:, None] != types[None, :]
+
     def transitions(self, history):
         """Same- and cross-scenario transitions of each scenario (Eq. 3, 4)."""
         types = np.array([behavior[0] for behavior in history])
         width = self.state["rec_query"].shape[-1]
         x = np.array([self.behavior(b) for b in history]).reshape(-1, width)
         mixed = x + self.state["global_pos_emb.pe.weight"][: len(x)]
-        other_type = types[:, None] != types[None, :]  # the matrix M
+        allowed = self.mixed_pairs(types)
         for weights in self._layers("global_transformer.transformer_encoder.layers"):
-            mixed = encoder(weights, mixed, mixed, other_type, self.num_heads)
+            mixed = encoder(weights, mixed, mixed, allowed, self.num_heads)
         result = {}
         for task, (_, name) in TASKS.items():
             own = x[types == task]
@@ -117,11 +121,11 @@ class NumpyUniSAR:
                     sigmoid(self._candidate(task, fused, item, inputs, row))
                     for item in inputs["candidates"][row]
                 ]
-                for row, fused in enumerate(map(self._fused, histories))
+                for row, fused in enumerate(map(self.fused, histories))
             ]
         ).reshape(inputs["candidates"].shape)
 
-    def _fused(self, history):
+    def fused(self, history):
         fused = {}
         for scenario, (same, cross) in self.transitions(history).items():
             for weights in self._layers(f"{TASKS[scenario][1]}_cross_fusion.layers"):
@@ -169,10 +173,11 @@ class NumpyUniSAR:
             [self.query(words) for words in inputs["sampled_query_words"]],
         )
 
-    def _transition_loss(self, histories):
+    def _transition_loss(self, histories, scenarios=("rec", "search")):
         transitions = [self.transitions(history) for history in histories]
         total = 0.0
-        for scenario, (_, name) in TASKS.items():
+        for scenario in scenarios:
+            name = TASKS[scenario][1]
             views = [t[scenario] for t in transitions if len(t[scenario][0])]
             total += transition_loss(
                 self.state[f"{name}_his_cl.weight_matrix"],

@@ -135,6 +135,17 @@ def test_methods_are_named_by_what_differs(tmp_path):
     ]
 
 
+def test_methods_of_a_sweep_have_its_names(tmp_path):
+    for seed in (1, 2):
+        make_run(tmp_path / "whole" / f"seed_{seed}", [1], seed)
+        make_run(tmp_path / "without_mask" / f"seed_{seed}", [2], seed)
+    methods = collect([str(tmp_path)], "test")
+    assert [(m.name, list(m.runs)) for m in methods] == [
+        ("whole", [1, 2]),
+        ("without_mask", [1, 2]),
+    ]
+
+
 def test_runs_that_make_no_table(study, tmp_path):
     with pytest.raises(StudyError, match="both have seed 1"):
         collect([f"x={study}"], "test")

@@ -70,8 +70,9 @@ def collect(arguments: Sequence[str], split: str) -> list[Method]:
 
     Args:
         arguments: Folders, each of a run or of runs at any depth. NAME=FOLDER names
-            the method of all runs in a folder; the others are named by what their
-            settings have of their own.
+            the method of all runs in a folder. A run in NAME/seed_N, as a sweep has
+            it, is of the method NAME. The others are named by what their settings
+            have of their own.
         split: "validation" or "test".
 
     Raises:
@@ -87,10 +88,13 @@ def collect(arguments: Sequence[str], split: str) -> list[Method]:
         runs = [
             _read(path, split) for path in _runs_in(folder if is_named else argument)
         ]
-        if is_named:
-            named.setdefault(name, []).extend(runs)
-        else:
-            unnamed.extend(runs)
+        for run in runs:
+            if is_named:
+                named.setdefault(name, []).append(run)
+            elif run.path.resolve().name == f"seed_{run.config.seed}":
+                named.setdefault(run.path.resolve().parent.name, []).append(run)
+            else:
+                unnamed.append(run)
     for name, runs in _by_settings(unnamed).items():
         named.setdefault(name, []).extend(runs)
     return [Method(name, _by_seed(name, runs)) for name, runs in named.items()]
