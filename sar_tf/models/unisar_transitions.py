@@ -5,6 +5,7 @@ from typing import Any, Literal
 from keras import layers, ops
 
 from sar_tf.layers.attention import TransitionEncoder, TransitionFusion
+from sar_tf.spec import DataSpec
 
 SCENARIOS = ("rec", "search")
 Without = Literal[
@@ -35,6 +36,9 @@ class Transitions:
     attends to all behaviors; without MCA_r (MCA_s) the fused history is the sum
     H_r2r + H_s2r (H_s2s + H_r2s). Layers that are left out have no weights.
     """
+
+    spec: DataSpec
+    without: str
 
     def _add_transitions(self, hidden_dim, num_heads, num_layers, dropout, fusion):
         self._add_positions(hidden_dim)
