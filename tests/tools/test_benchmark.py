@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from tools.benchmark import all_models
 from tools.benchmark.__main__ import main
 
 
@@ -34,6 +35,16 @@ def test_prints_one_line_of_json(benchmark):
     assert result["processors"] >= 1
     assert result["versions"]["keras"].startswith("3.")
     assert process.stderr == ""
+
+
+def test_the_table_of_all_models():
+    head, line, row = all_models.rows(["qem"], ["--seconds=0", "--history_groups=1"])
+    assert len(head.split("|")) == len(line.split("|")) == len(row.split("|"))
+    name, *numbers = (cell.strip() for cell in row.strip("|").split("|"))
+    assert name == "qem"
+    assert all(float(number.replace(",", "")) > 0 for number in numbers)
+    with pytest.raises(RuntimeError, match="--case=train --model=none failed"):
+        list(all_models.rows(["none"], []))
 
 
 @pytest.mark.parametrize(

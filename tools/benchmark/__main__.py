@@ -7,10 +7,12 @@
         --embedding_optimizer=lazy_adam
     python -m tools.benchmark --case=train --backend=jax
     python -m tools.benchmark --case=evaluate --model=package.module:Class
+    python -m tools.benchmark --case=models --seconds=10
     python -m tools.benchmark --case=serve
     python -m tools.benchmark --case=fit --dataset_dir=data/beauty
 
-input reads a dataset, and fit trains on one. serve exports a model and sends it one
+models prints a table of train and evaluate of all models. input reads a dataset, and
+fit trains on one. serve exports a model and sends it one
 user's request at a time. The others take prepared random batches
 of the shapes of amazon_beauty: 1,018 and 1,019 targets a task, 4 negatives, queries of
 up to 12 words. Batches hold what the model needs and nothing else.
@@ -25,14 +27,14 @@ import sys
 from sar_tf.startup import import_tensorflow, keep_freed_memory
 from tools.benchmark.machine import describe_machine
 
-CASES = ("input", "train", "evaluate", "serve", "fit")
+CASES = ("input", "train", "evaluate", "models", "serve", "fit")
 PROGRAM = "tools.benchmark"
 
 
 def main(argv=None):
     parser = make_parser()
     args = parser.parse_args(argv)
-    if args.backend == "jax" and args.case not in ("train", "evaluate"):
+    if args.backend == "jax" and args.case not in ("train", "evaluate", "models"):
         sys.exit(f"{PROGRAM}: --case={args.case} runs on TensorFlow only")
     if args.backend == "jax" and args.embedding_optimizer == "lazy_adam":
         sys.exit(f"{PROGRAM}: --embedding_optimizer=lazy_adam needs TensorFlow")
@@ -40,6 +42,9 @@ def main(argv=None):
     keep_freed_memory()
     if args.backend == "tensorflow":
         import_tensorflow()  # Before anything else imports it, with all its chatter.
+    if args.case == "models":
+        _print_models(args)
+        return
     from sar_tf import models
 
     try:
@@ -49,6 +54,19 @@ def main(argv=None):
     measure = {"input": _measure_input, "fit": _measure_fit, "serve": _measure_serve}
     result = measure.get(args.case, _measure_model)(args, model)
     print(json.dumps({"case": args.case, **result, **describe_machine()}))
+
+
+def _print_models(args):
+    from sar_tf import models
+    from tools.benchmark import all_models
+
+    shared = ("seconds", "backend", "history_groups", "items", "embedding_optimizer")
+    flags = [f"--{name}={getattr(args, name)}" for name in shared]
+    try:
+        for row in all_models.rows(models.names(), flags):
+            print(row, flush=True)
+    except RuntimeError as error:
+        sys.exit(f"{PROGRAM}: {error}")
 
 
 def _measure_input(args, model):
