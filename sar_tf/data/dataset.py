@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import os
+import threading
 import tokenize
 import zipfile
 import zlib
@@ -37,21 +38,24 @@ class SequenceDataset:
         dataset_dir: The folder; may be on a remote file system, such as gs://….
         info: Its `DatasetInfo`.
         cache: Expensive results that all pipelines on the folder share.
+        damage: The text of the error of a damaged shard, where one was found.
     """
 
     def __init__(self, dataset_dir: str | os.PathLike, info: DatasetInfo) -> None:
         self.dataset_dir = as_path(dataset_dir)
         self.info = info
         self.cache: dict = {}
+        self.damage: str | None = None
         self._intact: set[str] = set()
+        self._checking = threading.Lock()
 
     @classmethod
     def open(cls, dataset_dir: str | os.PathLike) -> "SequenceDataset":
         """Opens a folder and checks its files.
 
         The info, the tables and the vocabularies must have their checksums; shards
-        must exist in full. `require_intact` compares the checksums of shards later,
-        so that a large dataset opens quickly.
+        must exist in full. `require_intact` compares the checksum of a shard when it
+        is read, so that a large dataset opens quickly.
 
         Raises:
             DatasetError: The folder is unfinished, damaged or of another version.
@@ -82,6 +86,8 @@ class SequenceDataset:
     def require_intact(self, shards: Iterable[dict]) -> None:
         """Compares the checksums of shards, of each one once.
 
+        Several threads may call it.
+
         Args:
             shards: Of `info.shards`.
 
@@ -89,8 +95,15 @@ class SequenceDataset:
             DatasetError: Names the first shard at fault.
         """
         for shard in shards:
-            if shard["file"] not in self._intact:
-                self.info.verify_file(self.dataset_dir, shard)
+            # Streams of both tasks come to a shard at about the same time.
+            with self._checking:
+                if shard["file"] in self._intact:
+                    continue
+                try:
+                    self.info.verify_file(self.dataset_dir, shard)
+                except DatasetError as error:
+                    self.damage = str(error)
+                    raise
                 self._intact.add(shard["file"])
 
     def shard_paths(self) -> list[str]:

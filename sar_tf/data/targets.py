@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.negatives import index_free_items, sample_negatives
-from sar_tf.data.records import read_blocks
+from sar_tf.data.records import iterate_blocks, read_blocks
 from sar_tf.data.schema import SPLITS, TASKS, parse_records
 from sar_tf.data.windows import cut_windows, index_sequences
 
@@ -194,7 +194,7 @@ def count_targets(
         users: Users whose targets count; None is all.
     """
     counts = np.zeros(len(TASKS) * len(SPLITS), np.int64)
-    for serialized in read_blocks(dataset, None, worker, num_workers):
+    for serialized in iterate_blocks(dataset, worker, num_workers):
         flat = parse_records(serialized, ("user", "target_task", "target_split"))
         kinds = flat["target_task"] * len(SPLITS) + flat["target_split"]
         if users is not None:

@@ -6,7 +6,7 @@ import json
 import numpy as np
 
 from sar_tf.data.dataset import SequenceDataset
-from sar_tf.data.records import read_blocks
+from sar_tf.data.records import iterate_blocks
 from sar_tf.data.schema import SPLITS, TASKS, parse_records
 from sar_tf.files import WriteError, whole_file
 from sar_tf.metrics.ranks import metrics_of_ranks, rank_of_first
@@ -49,7 +49,7 @@ def count_baselines(dataset: SequenceDataset) -> dict[str, dict[str, dict]]:
     popularity = dataset.popularity()
     rng = np.random.default_rng(_SEED)
     ranks: dict[tuple, list] = {}
-    for serialized in read_blocks(dataset, None):
+    for serialized in iterate_blocks(dataset):
         block = {
             name: column.numpy()
             for name, column in parse_records(serialized, _FIELDS).items()

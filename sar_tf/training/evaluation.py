@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from sar_tf.data.records import read_blocks
+from sar_tf.data.records import iterate_blocks
 from sar_tf.data.schema import parse_records
 from sar_tf.metrics.ranking import rank_of_first
 from sar_tf.training.loop import evaluation_batches
@@ -98,7 +98,7 @@ def _record_order(dataset):
     order = np.zeros(dataset.info.num_users + 1, np.int64)
     users = [
         parse_records(serialized, ("user",))["user"].numpy()
-        for serialized in read_blocks(dataset, None)
+        for serialized in iterate_blocks(dataset)
     ]
     users = np.concatenate(users)
     order[users] = np.arange(len(users))

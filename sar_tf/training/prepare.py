@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.pipeline import BatchPipeline
+from sar_tf.data.records import damage_named
 from sar_tf.models import Model
 from sar_tf.training.build import build_model, fit_pipeline
 from sar_tf.training.compile import compile_model
@@ -31,7 +32,7 @@ def prepared(
 
     Raises:
         ConfigError, DatasetError, ModelError, StrategyError: What a setting names
-            cannot be had.
+            cannot be had, or the `with` block finds a damaged shard.
     """
     strategy = make_strategy(config.strategy, config.tpu)
     policy = keras.mixed_precision.dtype_policy()
@@ -53,7 +54,8 @@ def prepared(
                 jit_compile=config.jit_compile,
                 steps_per_execution=config.steps_per_execution,
             )
-        yield model, pipeline
+        with damage_named(dataset):
+            yield model, pipeline
     finally:
         keras.mixed_precision.set_dtype_policy(policy)
 

@@ -1,20 +1,20 @@
 import json
 
 import pytest
+import tensorflow as tf
 from support.builders import make_record, rec, write_dataset
 
-from sar_tf.data import dataset_info
 from sar_tf.data.dataset import SequenceDataset
-from sar_tf.data.dataset_info import DatasetError, DatasetInfo, sha256
+from sar_tf.data.dataset_info import DatasetError, DatasetInfo
 from sar_tf.data.pipeline import BatchPipeline
-from sar_tf.data.records import read_blocks
+from sar_tf.data.records import damage_named, iterate_blocks, read_blocks
 
 
 @pytest.fixture
 def dataset_dir(tmp_path):
-    records = [make_record(user, [rec(1, user)]) for user in (1, 2)]
-    records[0] = make_record(1, [rec(1, 1)], [(0, "train", 1)])
-    write_dataset(tmp_path, records, num_items=2, queries=[[1, 2], []])
+    users = [make_record(user, [rec(1, user)]) for user in (1, 2)]
+    users[0] = make_record(1, [rec(1, 1)], [(0, "train", 1)])
+    write_dataset(tmp_path, users, num_items=2, queries=[[1, 2], []])
     return tmp_path
 
 
@@ -92,24 +92,26 @@ def flip_a_bit(path, place=40):
 def test_a_shard_with_one_bit_flipped_is_found_when_it_is_read(dataset_dir):
     flip_a_bit(dataset_dir / SHARD)
     dataset = SequenceDataset.open(dataset_dir)
-    with pytest.raises(DatasetError, match=f"{SHARD} is damaged"):
-        read_blocks(dataset, None)
+    with pytest.raises(DatasetError, match=f"^.*{SHARD} is damaged") as error:
+        list(iterate_blocks(dataset))
+    assert "\n" not in str(error.value)
+    seed = tf.constant([1, 2], tf.int64)
+    with (
+        pytest.raises(DatasetError, match=f"{SHARD} is damaged"),
+        damage_named(dataset),
+    ):
+        list(read_blocks(dataset, seed))
     pipeline = BatchPipeline(dataset)
-    with pytest.raises(DatasetError, match=f"{SHARD} is damaged"):
-        pipeline.train()
-    read_blocks(dataset, None, worker=0, num_workers=2)  # reads the other one alone
+    with pytest.raises(tf.errors.OpError, match=f"{SHARD} is damaged"):
+        list(pipeline.train())
+    # Reads the other one alone.
+    assert list(read_blocks(dataset, seed, worker=0, num_workers=2))
 
 
-def test_a_shard_is_checked_once(dataset_dir, monkeypatch):
-    paths = []
-    monkeypatch.setattr(
-        dataset_info, "sha256", lambda path: paths.append(path) or sha256(path)
-    )
+def test_another_error_stays_what_it_is(dataset_dir):
     dataset = SequenceDataset.open(dataset_dir)
-    assert not [path for path in paths if path.suffix == ".tfrecord"]
-    for _ in range(2):
-        read_blocks(dataset, None)
-    assert [path.name for path in paths if path.suffix == ".tfrecord"] == SHARDS
+    with pytest.raises(tf.errors.InvalidArgumentError), damage_named(dataset):
+        tf.io.decode_raw(tf.constant("abc"), tf.int64)
 
 
 def test_every_table_and_vocabulary_is_listed(dataset_dir):

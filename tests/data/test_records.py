@@ -1,10 +1,11 @@
 import itertools
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
 from support.builders import random_records, write_dataset
 
-from sar_tf.data import records
+from sar_tf.data import dataset_info, records
 from sar_tf.data.dataset import SequenceDataset
 
 SEED = tf.constant([3, 4], tf.int64)
@@ -58,6 +59,22 @@ def test_a_dataset_larger_than_the_memory_for_it_is_not_read_at_once(
     monkeypatch.setattr(records, "_SHUFFLED_BYTES", size)
     with pytest.raises(tf.errors.DataLossError):
         next(iter(records.read_blocks(dataset, SEED)))
+
+
+@pytest.mark.parametrize("seed", [None, SEED])
+def test_a_shard_is_checked_once_before_it_is_read(dataset, monkeypatch, seed):
+    monkeypatch.setattr(records, "_SHUFFLED_BYTES", 0)
+    sha256, checked = dataset_info.sha256, []
+    monkeypatch.setattr(
+        dataset_info, "sha256", lambda path: checked.append(path) or sha256(path)
+    )
+    first, second = (iter(records.read_blocks(dataset, seed)) for _ in range(2))
+    assert checked == []
+    next(first)
+    # Some shards are read ahead, but not all of them.
+    assert 1 <= len(checked) < 12
+    assert len(list(first)) == len(list(second)) - 1
+    assert sorted(checked) == sorted(map(Path, dataset.shard_paths()))
 
 
 @pytest.mark.parametrize("num_workers", [3, 13])
