@@ -150,6 +150,25 @@ def test_the_papers_ablations(repository, name, flag, values):
     assert tasks == ([("rec",), ("search",)] if model == "unisar" else [])
 
 
+@pytest.mark.parametrize(
+    "name, setting, number",
+    [
+        ("unisar_figure7_alpha", "query_item_weight", 5),
+        ("unisar_figure7_beta", "transition_weight", 5),
+        ("unisar_figure8_gamma", "search_loss_weight", 3),
+    ],
+)
+def test_sweeps_of_one_setting(repository, name, setting, number):
+    experiments = repository / "experiments"
+    base = experiments / "configs" / "unisar_kuaisar.flags"
+    own = experiments / "sweeps" / f"{name}.flags"
+    places = ["--dataset_dir=nowhere", "--sweep_dir=sweep", "--seeds=1"]
+    sweep = parse([f"--flagfile={base}", f"--flagfile={own}", *places])
+    found = [one.config.hyperparameters for one in sweep.runs]
+    assert len({one[setting] for one in found}) == number == len(found)
+    assert all({**one, setting: 0} == {**found[0], setting: 0} for one in found)
+
+
 def test_an_interrupted_run_is_resumed(arguments, monkeypatch):
     resumed = []
 

@@ -107,6 +107,7 @@ def test_marks(study):
     text = make_texts([str(study)], chosen)["results.md"]
     assert "**0.9167*** ± 0.1179" in text and "| 0.1111 |" in text
     assert "paired t-test over targets" in text and "p < 0.05" in text
+    assert "p $<$ 0.05" in make_texts([str(study)], chosen)["results.tex"]
     chosen = options("--against=unisar", "--metrics=MRR", "--level=0.05")
     text = make_texts([str(study)], chosen)["results.md"]
     assert "<u>0.5000†</u>" in text and "| 0.1111† |" in text
@@ -123,6 +124,14 @@ def test_equal_methods_do_not_differ(tmp_path):
     assert (test.difference, test.p, test.pairs) == (0, 1, 2)
     text = make_texts([f"A={tmp_path / 'a'}", f"B={tmp_path / 'b'}"], options())
     assert "**0" not in text["results.md"]  # Neither is the best.
+
+
+def test_the_same_difference_in_every_pair_makes_no_t_test(tmp_path):
+    for seed in (1, 2):
+        make_run(tmp_path / "a" / f"seed_{seed}", [1, 2, 3 + seed], seed)
+        make_run(tmp_path / "b" / f"seed_{seed}", [2, 2, 3 + seed], seed)
+    test = compare_by_seed(*collect([str(tmp_path)], "test"), "rec", "MRR")
+    assert test.difference == pytest.approx(1 / 6) and np.isnan(test.p)
 
 
 def test_methods_are_named_by_what_differs(tmp_path):

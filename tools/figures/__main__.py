@@ -1,6 +1,8 @@
 """Draws the figures of a study as PNG and SVG, with their numbers as CSV.
 
     python -m tools.figures --kind=learning_curves --output=figures runs/table5
+    python -m tools.figures --kind=effects --setting=query_item_weight \\
+        --output=figures runs/alpha
 
 RUN is a folder of a run, or of runs at any depth, as for tools.results. Needs
 pip install -e ".[study]".
@@ -24,21 +26,18 @@ def main(argv):
     try:
         if len(argv) < 2:
             raise StudyError("name one run or more: python -m tools.figures RUN …")
-        paths = learning_curves(
-            argv[1:], flags.FLAGS.columns.split(","), flags.FLAGS.output
-        )
+        paths = DRAW[flags.FLAGS.kind](argv[1:], flags.FLAGS)
     except (ConfigError, RunDirectoryError, StudyError, WriteError) as error:
         sys.exit(f"figures: {error}")
     print("\n".join(map(str, paths)))
 
 
-def learning_curves(arguments, columns, output) -> list[Path]:
+def learning_curves(arguments, options) -> list[Path]:
     """Draws columns of history.csv over the epochs.
 
     Args:
         arguments: As `tools.results.collect.collect`.
-        columns: Columns of history.csv.
-        output: Folder of the files.
+        options: The values of the flags.
 
     Returns:
         The PNG, the SVG and the CSV.
@@ -46,9 +45,41 @@ def learning_curves(arguments, columns, output) -> list[Path]:
     Raises:
         StudyError: matplotlib or a column is missing, or the folders hold no run.
     """
-    from sar_tf.files import whole_file
     from tools.figures import curves
+    from tools.results.collect import collect
+
+    columns = options.columns.split(",")
+    figure = _figure(len(columns))
+    found = curves.make_curves(collect(arguments, options.split), columns)
+    curves.draw(figure, found)
+    return _save(figure, curves.csv_rows(found), options.output, "learning_curves")
+
+
+def effects(arguments, options) -> list[Path]:
+    """Draws metrics against a setting: Figures 7 and 8 of UniSAR, Figure 5 of SESRec.
+
+    Arguments, result and errors as `learning_curves`.
+    """
+    from tools.figures import effects
     from tools.results.collect import StudyError, collect
+
+    if options.setting is None:
+        raise StudyError("--setting is missing: name a setting, as query_item_weight")
+    metrics = options.metrics.split(",")
+    found = effects.make_effects(
+        collect(arguments, options.split), options.setting, metrics
+    )
+    figure = _figure(len(found))
+    effects.draw(figure, found, options.setting)
+    rows = effects.csv_rows(found, options.setting)
+    return _save(figure, rows, options.output, f"effects_{options.setting}")
+
+
+DRAW = {"learning_curves": learning_curves, "effects": effects}
+
+
+def _figure(panels):
+    from tools.results.collect import StudyError
 
     try:
         from matplotlib.figure import Figure
@@ -56,12 +87,15 @@ def learning_curves(arguments, columns, output) -> list[Path]:
         raise StudyError('a figure needs matplotlib: pip install -e ".[study]"') from (
             error
         )
-    found = curves.make_curves(collect(arguments, "validation"), columns)
-    figure = Figure(figsize=(4.5 * len(columns), 3.5), layout="constrained")
-    curves.draw(figure, found)
+    return Figure(figsize=(4 * panels, 3.5), layout="constrained")
+
+
+def _save(figure, rows, output, name):
+    from sar_tf.files import whole_file
+
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"learning_curves.{kind}" for kind in ("png", "svg", "csv")]
+    paths = [folder / f"{name}.{kind}" for kind in ("png", "svg", "csv")]
     for path in paths[:2]:
         with whole_file(path) as beside:
             figure.savefig(beside, format=path.suffix[1:], dpi=200)
@@ -69,15 +103,31 @@ def learning_curves(arguments, columns, output) -> list[Path]:
         whole_file(paths[2]) as beside,
         open(beside, "w", newline="", encoding="utf-8") as file,
     ):
-        csv.writer(file, lineterminator="\n").writerows(curves.csv_rows(found))
+        csv.writer(file, lineterminator="\n").writerows(rows)
     return paths
+
+
+def define_flags(values: flags.FlagValues) -> None:
+    """Defines the program's flags."""
+    own = {"flag_values": values}
+    flags.DEFINE_enum("kind", "learning_curves", tuple(DRAW), "the figure", **own)
+    flags.DEFINE_string(
+        "columns",
+        "val_NDCG@5,loss",
+        "learning_curves: columns of history.csv, separated by commas",
+        **own,
+    )
+    flags.DEFINE_string("setting", None, "effects: the setting that varies", **own)
+    flags.DEFINE_string(
+        "metrics", "NDCG@5", "effects: metrics, separated by commas", **own
+    )
+    flags.DEFINE_enum(
+        "split", "test", ("test", "validation"), "effects: split that is ranked", **own
+    )
+    flags.DEFINE_string("output", "figures", "folder of the files", **own)
 
 
 if __name__ == "__main__":
     import_tensorflow()  # First, so that it prints less.
-    flags.DEFINE_enum("kind", "learning_curves", ("learning_curves",), "the figure")
-    flags.DEFINE_string(
-        "columns", "val_NDCG@5,loss", "columns of history.csv, separated by commas"
-    )
-    flags.DEFINE_string("output", "figures", "folder of the files")
+    define_flags(flags.FLAGS)
     app.run(main)

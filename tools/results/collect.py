@@ -11,7 +11,7 @@ from sar_tf.training.config import RunConfig
 from sar_tf.training.run_directory import RunDirectory
 
 # Settings that change where and how long a run computes, not its method.
-_NOT_OF_THE_METHOD = {
+NOT_OF_THE_METHOD = {
     "checkpoint_minutes",
     "dataset_dir",
     "evaluation_batch_size",
@@ -146,7 +146,7 @@ def _settings(run: Run) -> dict:
     values = json.loads(run.config.to_json())
     own = values.pop("hyperparameters")
     known = {name: values[name] for name in RunConfig.settings()}
-    for name in _NOT_OF_THE_METHOD:
+    for name in NOT_OF_THE_METHOD:
         known.pop(name)
     return {**known, **own}
 

@@ -152,4 +152,4 @@ def _title(table: Table) -> str:
 def _escaped(text: str) -> str:
     for sign in ("&", "%", "_", "#"):
         text = text.replace(sign, f"\\{sign}")
-    return text
+    return text.replace("<", "$<$")

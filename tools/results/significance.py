@@ -13,7 +13,9 @@ class PairedTest:
 
     Attributes:
         difference: Mean of the method less mean of the other.
-        p: The p-value; NaN where there are fewer than two pairs.
+        p: The p-value. NaN where there are fewer than two pairs, or where all pairs
+            have the same difference, as two seeds can: t has no deviation to divide
+            by. Methods that do not differ at all have 1.
         pairs: Number of pairs.
     """
 
@@ -113,8 +115,10 @@ def _paired(values: np.ndarray, others: np.ndarray) -> PairedTest:
     if number < 2:
         mean = float(differences.mean()) if number else float("nan")
         return PairedTest(mean, float("nan"), number)
-    if not differences.any():  # A t-test divides by their deviation.
+    if not differences.any():
         return PairedTest(0.0, 1.0, number)
+    if np.ptp(differences) <= 1e-9 * np.abs(differences).max():
+        return PairedTest(float(differences.mean()), float("nan"), number)
     p = _stats().ttest_rel(values, others).pvalue
     return PairedTest(float(differences.mean()), float(p), number)
 
