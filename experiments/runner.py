@@ -15,8 +15,8 @@ from experiments.table import metrics_table
 from pipelines.common.job import UserError
 from pipelines.common.progress import progress
 from sar_tf.data.dataset_info import DatasetError
+from sar_tf.inputs import TASKS
 from sar_tf.serving.export import export
-from sar_tf.spec import TASKS
 from sar_tf.training.build import ModelError
 from sar_tf.training.callbacks import TrainingError
 from sar_tf.training.checkpoint import CheckpointError

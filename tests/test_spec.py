@@ -10,17 +10,15 @@ from support.builders import random_records, write_dataset
 from sar_tf import models
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.pipeline import BatchPipeline
-from sar_tf.spec import (
+from sar_tf.inputs import (
     ALL_NEEDS,
     INPUTS,
     TASKS,
-    axis_sizes,
     check_needs,
-    empty_batch,
     inputs_of,
-    make_batch,
     reads_history,
 )
+from sar_tf.spec import axis_sizes, empty_batch, make_batch
 
 SIZES = {"H": 5, "G": 2, "B": 6, "C": 3, "S": 4, "P": 7, "Q": 2}
 

@@ -12,7 +12,8 @@ from sar_tf.data.dataset_info import DatasetError
 from sar_tf.data.schema import SPLITS, TASKS
 from sar_tf.data.sizes import data_spec
 from sar_tf.data.targets import ALL, count_targets
-from sar_tf.spec import ALL_NEEDS, DataSpec, check_needs
+from sar_tf.inputs import ALL_NEEDS, check_needs
+from sar_tf.spec import DataSpec
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

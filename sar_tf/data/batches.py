@@ -6,7 +6,7 @@ from collections.abc import Collection
 import tensorflow as tf
 
 from sar_tf.data.history_groups import group_ends
-from sar_tf.spec import INPUTS, reads_history
+from sar_tf.inputs import INPUTS, reads_history
 
 _LENGTHS = ("num_recs", "num_searches")
 
@@ -29,7 +29,7 @@ def make_batch(
     num_groups: int,
     needs: Collection[str],
 ) -> dict[str, dict[str, tf.Tensor]]:
-    """A batch as `sar_tf.spec` describes it, without draws.
+    """A batch as `sar_tf.inputs` describes it, without draws.
 
     Args:
         rows: For each task "user" and "history_end" `(B,)`, "candidates" `(B, C)`,

@@ -26,7 +26,7 @@ from sar_tf.data.targets import (
 from sar_tf.data.training_pairs import read_training_pairs
 from sar_tf.data.unknown import forget_ids
 from sar_tf.data.words import cumulative_shares, draw_words, item_captions, word_counts
-from sar_tf.spec import INPUTS, reads_history
+from sar_tf.inputs import INPUTS, reads_history
 
 _PREFETCHED = 4  # Batches ready for the next steps.
 
@@ -35,7 +35,7 @@ _PREFETCHED = 4  # Batches ready for the next steps.
 class BatchPipeline(BatchSettings):
     """Batches of a dataset's targets, with their histories, for one or both tasks.
 
-    An element is a batch as `sar_tf.spec` describes it, with rows in the order in which
+    An element is a batch as `sar_tf.inputs` describes it, with rows in the order in which
     the targets are read. Every target appears once in an epoch. The rows of each task
     are split evenly over the steps of an epoch; a task with fewer targets than steps
     has steps without rows.

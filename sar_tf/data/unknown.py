@@ -27,7 +27,7 @@ def forget_ids(
     id and keep its words.
 
     Args:
-        batch: As `sar_tf.spec` describes it.
+        batch: As `sar_tf.inputs` describes it.
         share: The share of ids, of 0 to 1.
         seed: `(2,)` seed of the draw.
     """

@@ -18,7 +18,7 @@ from sar_tf.spec import DataSpec
 class Model(Retrieval, TrainedModel):
     """Base of all models: candidates scored for one or more tasks.
 
-    A subclass names the inputs that it `needs` (see `sar_tf.spec.INPUTS`), makes its
+    A subclass names the inputs that it `needs` (see `sar_tf.inputs.INPUTS`), makes its
     layers in the constructor (`item_encoder`, and where it has them `user_encoder` and
     `query_encoder`), and implements
 
@@ -41,7 +41,7 @@ class Model(Retrieval, TrainedModel):
         retrieval_dim: Width of the retrieval head's vectors.
 
     Call arguments:
-        batch: As `sar_tf.spec` describes it. Ids that are negative or above the
+        batch: As `sar_tf.inputs` describes it. Ids that are negative or above the
             highest of `spec` are read as 0, padding or unknown, on every device.
         training: Whether losses are computed, and no scores.
 

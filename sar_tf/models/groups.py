@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from sar_tf.spec import INPUTS, ROW_PARTS
+from sar_tf.inputs import INPUTS, ROW_PARTS
 
 
 class Group(NamedTuple):

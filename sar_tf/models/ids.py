@@ -48,7 +48,7 @@ def known_ids(spec: DataSpec, name: str, ids: Any) -> Any:
 
     Args:
         spec: Sizes of the dataset.
-        name: The input, one of `sar_tf.spec.INPUTS`. Arrays of no ids are unchanged.
+        name: The input, one of `sar_tf.inputs.INPUTS`. Arrays of no ids are unchanged.
         ids: Its array.
     """
     kind = KIND_OF_ID.get(name)

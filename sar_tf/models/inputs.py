@@ -3,8 +3,9 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from sar_tf.inputs import INPUTS, ROW_PARTS, Input, inputs_of, reads_history
 from sar_tf.models.ids import known_ids
-from sar_tf.spec import INPUTS, ROW_PARTS, DataSpec, Input, inputs_of, reads_history
+from sar_tf.spec import DataSpec
 
 
 def select(
@@ -16,7 +17,7 @@ def select(
     """The inputs that a model needs, with ids that it knows.
 
     Args:
-        batch: As `sar_tf.spec` describes it.
+        batch: As `sar_tf.inputs` describes it.
         spec: Sizes of the dataset.
         needs, tasks: Those of the model.
     """

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from sar_tf.data.pipeline import BatchPipeline
 from sar_tf.files import whole_folder
+from sar_tf.inputs import inputs_of
 from sar_tf.models import Model
 from sar_tf.models.catalogue import (
     NUM_RANKED,
@@ -31,7 +32,7 @@ from sar_tf.serving.raw_inputs import (
 from sar_tf.serving.retrieve import Catalogue
 from sar_tf.serving.vocabularies import Vocabularies
 from sar_tf.serving.warmup import WARMUP_FILE, write_warmup
-from sar_tf.spec import axis_sizes, inputs_of
+from sar_tf.spec import axis_sizes
 
 # Inputs that a request does not have.
 _NOT_ASKED_FOR = ("history_row", "is_target")
@@ -163,7 +164,7 @@ def _describe_dataset(model, data):
 def dense_signature(task: str, model: Model) -> dict[str, tf.TensorSpec]:
     """The inputs of `rank_<task>_dense`.
 
-    `sar_tf.spec.INPUTS` explains them. Row i of a history belongs to target i. A
+    `sar_tf.inputs.INPUTS` explains them. Row i of a history belongs to target i. A
     history has as many slots as in training, oldest first; empty slots are 0 and
     come last.
 

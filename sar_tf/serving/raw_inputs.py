@@ -10,8 +10,9 @@ from collections.abc import Collection
 import tensorflow as tf
 
 from sar_tf.data.windows import cut_windows, index_sequences
+from sar_tf.inputs import reads_history
 from sar_tf.serving.vocabularies import Vocabularies
-from sar_tf.spec import DataSpec, reads_history
+from sar_tf.spec import DataSpec
 
 _IDS_OF_ROWS = {"user": "user", "candidates": "item", "excluded_items": "item"}
 _POSITIONS = ("rec_positions", "search_positions")

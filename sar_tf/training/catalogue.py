@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from sar_tf.inputs import INPUTS, inputs_of, reads_history
 from sar_tf.models import Model
 from sar_tf.models.catalogue import of_all_items, prepare_targets, score_items
-from sar_tf.spec import INPUTS, axis_sizes, inputs_of, reads_history
+from sar_tf.spec import axis_sizes
 
 # Scores that are computed together: their arrays have room in a processor's cache.
 _ROWS, _SCORES = 16, 1 << 13

@@ -15,7 +15,7 @@ from support.rows import (
 )
 
 from sar_tf.data.schema import TASKS
-from sar_tf.spec import INPUTS
+from sar_tf.inputs import INPUTS
 
 
 def test_shapes_and_types(pipeline, epoch):

@@ -5,7 +5,7 @@ import pytest
 from support.rows import read_epoch, to_numpy
 
 from sar_tf.data.unknown import FORGOTTEN
-from sar_tf.spec import INPUTS
+from sar_tf.inputs import INPUTS
 
 SHARE = 0.25
 

@@ -11,8 +11,8 @@ from support.gradients import gradients
 from support.layer_weights import numpy, randomize
 
 from sar_tf import models
+from sar_tf.inputs import INPUTS
 from sar_tf.models.ids import KIND_OF_ID
-from sar_tf.spec import INPUTS
 
 # Small sizes, and no randomness.
 OPTIONS = {

@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 from support.raw_events import Event, RawNames, Target, request_of, targets_of
 
+from sar_tf.inputs import INPUTS
 from sar_tf.models import QEM, SASRec, SESRec, UniSAR
 from sar_tf.serving.export import dense_signature, export, raw_signature
-from sar_tf.spec import INPUTS
 
 # Scores what <signature>.npz holds by a SavedModel, without this package.
 LOAD = """

@@ -6,8 +6,9 @@ A history is a list of behaviors, oldest first: `("rec", item)` or
 
 import numpy as np
 
+from sar_tf.inputs import INPUTS, ROW_PARTS
 from sar_tf.interop.pairs import slot_pairs
-from sar_tf.spec import INPUTS, ROW_PARTS, DataSpec
+from sar_tf.spec import DataSpec
 
 SPEC = DataSpec(
     num_users=7,

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from sar_tf.data.schema import SPLITS, TASKS
-from sar_tf.spec import INPUTS
+from sar_tf.inputs import INPUTS
 from support.builders import expected_history
 
 LIMITS = {"max_rec_history": 4, "max_search_history": 3}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.pipeline import BatchPipeline
-from sar_tf.spec import TASKS
+from sar_tf.inputs import TASKS
 from tools.benchmark.random_dataset import write_random_dataset
 
 _WARM_UP_STEPS = 20

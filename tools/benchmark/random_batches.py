@@ -5,8 +5,9 @@ import itertools
 
 import numpy as np
 
+from sar_tf.inputs import ALL_NEEDS
 from sar_tf.interop.pairs import slot_pairs
-from sar_tf.spec import ALL_NEEDS, DataSpec, make_batch
+from sar_tf.spec import DataSpec, make_batch
 
 # Amazon Beauty has queries of at most 7 words, and the official code pads them to 50.
 # 12 is in between: queries of 3 to 12 words cost what longer ones of KuaiSAR do.

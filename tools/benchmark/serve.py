@@ -10,13 +10,13 @@ import tensorflow as tf
 
 import sar_tf
 from sar_tf import models
+from sar_tf.inputs import ALL_NEEDS, INPUTS
 from sar_tf.serving.export import (
     dense_signature,
     export,
     raw_signature,
     retrieval_signature,
 )
-from sar_tf.spec import ALL_NEEDS, INPUTS
 from tools.benchmark.model import peak_memory
 from tools.benchmark.random_batches import RandomBatches
 from tools.benchmark.random_dataset import write_random_dataset
