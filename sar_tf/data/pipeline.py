@@ -36,9 +36,9 @@ class BatchPipeline(BatchSettings):
     """Batches of a dataset's targets, with their histories, for one or both tasks.
 
     An element is a batch as `sar_tf.inputs` describes it, with rows in the order in
-    which the targets are read. Every target appears once in an epoch. The rows of each task
-    are split evenly over the steps of an epoch; a task with fewer targets than steps
-    has steps without rows.
+    which the targets are read. Every target appears once in an epoch. The rows of each
+    task are split evenly over the steps of an epoch; a task with fewer targets than
+    steps has steps without rows.
 
     What it can be told: `BatchSettings`.
     """
