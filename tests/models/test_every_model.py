@@ -51,6 +51,13 @@ OPTIONS = {
         "dropout": 0.0,
     },
     "hem": {"embedding_dim": 4, "hidden_dim": 6},
+    "nrhub": {
+        "embedding_dim": 4,
+        "hidden_dim": 6,
+        "attention_units": 5,
+        "view_attention_units": 4,
+        "view_dim": 7,
+    },
     "qem": {"embedding_dim": 4, "hidden_dim": 6},
     "sasrec": {"embedding_dim": 4, "hidden_dim": 6, "num_heads": 2, "dropout": 0.0},
     "sesrec": {
