@@ -1,6 +1,7 @@
 """Keras layers of the models."""
 
 from sar_tf.layers.activation_unit import ActivationUnit
+from sar_tf.layers.additive_attention import AdditiveAttention
 from sar_tf.layers.attention import (
     MaskedAttention,
     TransitionEncoder,
@@ -47,6 +48,7 @@ from sar_tf.layers.word_prediction import WordPrediction
 __all__ = [
     "AUGRU",
     "ActivationUnit",
+    "AdditiveAttention",
     "BidirectionalBlock",
     "CausalAttention",
     "CausalBlock",

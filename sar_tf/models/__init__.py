@@ -10,6 +10,8 @@ from sar_tf.models.dot_product import DotProductModel
 from sar_tf.models.fmlp_rec import FMLPRec
 from sar_tf.models.gru4rec import GRU4Rec
 from sar_tf.models.hem import HEM
+from sar_tf.models.jsr import JSR
+from sar_tf.models.nrhub import NRHUB
 from sar_tf.models.qem import QEM
 from sar_tf.models.registry import get, names, register
 from sar_tf.models.sasrec import SASRec
@@ -25,6 +27,8 @@ __all__ = [
     "DIEN",
     "DIN",
     "HEM",
+    "JSR",
+    "NRHUB",
     "QEM",
     "STAMP",
     "TEM",

@@ -51,6 +51,19 @@ OPTIONS = {
         "dropout": 0.0,
     },
     "hem": {"embedding_dim": 4, "hidden_dim": 6},
+    "jsr": {
+        "embedding_dim": 4,
+        "hidden_dim": 6,
+        "attention_units": (5,),
+        "prediction_units": (8, 4),
+    },
+    "nrhub": {
+        "embedding_dim": 4,
+        "hidden_dim": 6,
+        "attention_units": 5,
+        "view_attention_units": 4,
+        "view_dim": 7,
+    },
     "qem": {"embedding_dim": 4, "hidden_dim": 6},
     "sasrec": {"embedding_dim": 4, "hidden_dim": 6, "num_heads": 2, "dropout": 0.0},
     "sesrec": {
@@ -222,19 +235,19 @@ def test_one_batch_can_be_learned_by_heart(name):
     if "num_blocks" in models.get(name).hyperparameters():
         options["num_blocks"] = 1
     model = models.get(name)(SPEC, feature_tables(SPEC), **options)
-    (task,) = model.tasks
     items = np.random.default_rng(0).permutation(SPEC.num_items) + 1
     groups = [(2, 4, 3), (2, 3, 3)]
     inputs = inputs_of([(4, 3), (2, 1), (3, 3), (1, 2)], groups=groups)
-    inputs = with_task(
-        inputs, task, candidates=items[:12].reshape(4, 3).astype("int32")
-    )
-    inputs = {"history": inputs["history"], task: inputs[task]}
+    candidates = items[:12].reshape(4, 3).astype("int32")
+    for task in model.tasks:
+        inputs = with_task(inputs, task, candidates=candidates)
+    inputs = {part: inputs[part] for part in ("history", *model.tasks)}
     model.compile(keras.optimizers.Adam(0.05))
     model.optimizer.build(model.trainable_variables)  # Else its step is traced twice.
     for _ in range(60):
         model.train_on_batch(inputs)
-    assert float(model.losses_of(task, inputs)["click_loss"]) < 0.05
+    for task in model.tasks:
+        assert float(model.losses_of(task, inputs)["click_loss"]) < 0.05
 
 
 @pytest.mark.parametrize(("name", "task"), CASES)

@@ -1,0 +1,117 @@
+"""NRHUB: what a user clicked, asked for and found are three views of the user."""
+
+from keras import layers, ops
+
+from sar_tf.layers.additive_attention import AdditiveAttention
+from sar_tf.layers.embeddings import QueryEncoder
+from sar_tf.models.dot_product import DotProductModel
+from sar_tf.models.encoders import ItemEncoder, add_item_encoder
+from sar_tf.models.registry import register
+from sar_tf.settings import Size
+
+VIEWS = ("rec", "query", "clicked")
+
+
+@register("nrhub")
+class NRHUB(DotProductModel):
+    """NRHUB, for recommendation, with the search history as views of the user.
+
+        g_k = attention_k(view k)      clicked recommendations, queries, clicked items
+        z_k = tanh(W_u g_k + b_u),  user = attention(z_rec, z_query, z_clicked)
+        score = <user, tanh(W_i e(candidate) + b_i)>
+
+    The attentions are `AdditiveAttention`; empty slots and views that hold nothing have
+    the weight 0, which the original does not mask, and a user without any history is
+    the zero vector. The order of a history does not matter. The original's views are
+    clicked news, queries and browsed pages, each read by a convolution over its text;
+    here the model has vectors of items and queries instead, which is what the authors
+    of IV4Rec do where there are no texts.
+
+    Args:
+        spec, tables, tasks: As `Model`.
+        embedding_dim: Width of the embeddings of ids, features and words before the
+            encoders' dense layers.
+        hidden_dim: Width of an item's and of a query's vector.
+        attention_units: Inner width of the attentions within the views.
+        view_attention_units: Inner width of the attention over the views.
+        view_dim: Width of a view's, the user's and a candidate's vector.
+        item_encoder: What an item's vector is made of, its id and features or its id.
+        original_loss: Whether the loss is the cross-entropy of the positive among the
+            candidates, instead of the one that all models have.
+
+    Reference:
+        [Wu et al., 2019](https://doi.org/10.18653/v1/D19-1493)
+    """
+
+    tasks = ("rec",)
+    needs = ("rec_items", "search_words", "search_mask", "clicked_items")
+
+    def __init__(
+        self,
+        spec,
+        tables=None,
+        *,
+        embedding_dim: Size = 32,
+        hidden_dim: Size = 64,
+        attention_units: Size = 200,
+        view_attention_units: Size = 100,
+        view_dim: Size = 200,
+        item_encoder: ItemEncoder = "features",
+        original_loss: bool = False,
+        **kwargs,
+    ):
+        super().__init__(spec, tables, **kwargs)
+        self.original_loss = original_loss
+        self.query_encoder = QueryEncoder(
+            self.spec.num_words, embedding_dim, hidden_dim, name="query_encoder"
+        )
+        add_item_encoder(self, item_encoder, embedding_dim, hidden_dim)
+        self.attentions = {
+            view: AdditiveAttention(attention_units, name=f"{view}_attention")
+            for view in VIEWS
+        }
+        self.of_view = _dense(view_dim, "of_view")
+        self.view_attention = AdditiveAttention(
+            view_attention_units, name="view_attention"
+        )
+        self.of_item = _dense(view_dim, "of_item")
+
+    def encode_history(self, history, training):
+        """The user's vector `(H, K)`, and the weights of the views `(H, 3)`."""
+        views, is_there = [], []
+        for view, (vectors, mask) in self.read_views(history).items():
+            views.append(self.attentions[view](vectors, mask)[0])
+            is_there.append(ops.any(mask, axis=1))
+        views = self.of_view(ops.stack(views, axis=1))
+        user, weights = self.view_attention(views, ops.stack(is_there, axis=1))
+        return {"vector": user, "view_weights": weights}
+
+    def read_views(self, history):
+        """Vectors `(H, N, D)` and mask `(H, N)` of each view."""
+        clicked = history["clicked_items"]
+        size, slots, width = ops.shape(clicked)
+        clicked = ops.reshape(clicked, (size, slots * width))
+        queries = self.encode_queries(history["search_words"])
+        return {
+            "rec": self._items(history["rec_items"]),
+            "query": (queries, history["search_mask"]),
+            "clicked": self._items(clicked),
+        }
+
+    def _items(self, items):
+        return self.encode_items(items), items > 0
+
+    def encode_candidates(self, items):
+        return self.of_item(self.encode_items(items))
+
+    def vector(self, task, encoded, target, training):
+        return encoded["vector"]
+
+    def main_loss(self, logits):
+        if not self.original_loss:
+            return super().main_loss(logits)
+        return ops.logsumexp(logits, axis=1) - logits[:, 0]
+
+
+def _dense(units, name):
+    return layers.Dense(units, "tanh", kernel_initializer="glorot_normal", name=name)
