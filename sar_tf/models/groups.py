@@ -75,9 +75,10 @@ def num_groups(history: dict[str, Any]) -> int:
     """Number of groups of a batch's histories; 1 where it does not say.
 
     Nor does a graph that is traced for batches of several numbers: then all histories
-    are one group, which gives the same numbers in more time.
+    are one group, which gives the same numbers in more time. On JAX they always are,
+    as it cannot cut arrays at places that a batch tells.
     """
-    if "group_ends" not in history:
+    if "group_ends" not in history or keras.backend.backend() == "jax":
         return 1
     return history["group_ends"].shape[0] or 1
 
