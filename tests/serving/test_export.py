@@ -282,9 +282,7 @@ def test_nothing_is_known(rank, target):
 
 def test_bad_requests(rank, target):
     invalid = tf.errors.InvalidArgumentError
-    with pytest.raises(
-        tf.errors.InvalidArgumentError, match="must be rec, search or empty"
-    ):
+    with pytest.raises(invalid, match="must be rec, search or empty"):
         rank("rec", [target], history_types=tf.constant([["rec", "buy", "", ""]]))
     with pytest.raises(invalid, match="one size of axis N"):
         rank("rec", [target], history_times=tf.constant([[1, 2]], tf.int64))
@@ -295,11 +293,8 @@ def test_bad_requests(rank, target):
 
 
 def test_threads_get_the_same_answers(rank, target):
-    users = [
-        target,
-        target._replace(events=target.events[:2]),
-        target._replace(user=""),
-    ]
+    users = [target, target._replace(events=target.events[:2])]
+    users.append(target._replace(user=""))
     expected = [rank("search", [user]) for user in users]
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         scores = list(pool.map(lambda i: rank("search", [users[i % 3]]), range(48)))
