@@ -44,11 +44,7 @@ from pipelines.common.beam_files import (
 from pipelines.common.beam_ids import RankIds, VocabularyFiles
 from pipelines.common.beam_pairs import flat_map_pairs, map_pairs
 from pipelines.common.beam_pieces import BAD, ParsePieces, PieceReport, bad_rows
-from pipelines.common.beam_records import (
-    SaveSummaries,
-    load_summary,
-    write_whole_shard,
-)
+from pipelines.common.beam_records import write_shards, write_whole_shard
 from pipelines.common.beam_run import parse_options, run_pipeline
 from pipelines.common.rejects import Rejects
 from pipelines.common.report import BadRow, Report
@@ -203,15 +199,7 @@ class BeamEngine:
             settings=Settings(len(logs.items), seed),
         )
         reviewed_items.cache_clear()  # Workers of a local runner need the memory.
-        with run_pipeline(self._options) as pipeline:
-            _ = (
-                pipeline
-                | beam.Create(list(enumerate(paths)))
-                | beam.Reshuffle()
-                | map_pairs("write", write)
-                | SaveSummaries(self._work)
-            )
-        return load_summary(self._work, len(logs.items))
+        return write_shards(self._options, paths, write, len(logs.items), self._work)
 
 
 def _split(

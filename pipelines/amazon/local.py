@@ -6,7 +6,6 @@ from pathlib import Path
 from pipelines.amazon.logs import Logs, load_part, read_queries, read_reviews
 from pipelines.amazon.reader import RawFile
 from pipelines.common.processes import ProcessPool
-from pipelines.common.progress import progress
 from pipelines.common.rejects import Rejects
 from pipelines.common.shuffle import count_parts
 from sar_tf.startup import import_tensorflow
@@ -68,7 +67,7 @@ class LocalEngine:
             The `Summary` of all shards.
         """
         from pipelines.amazon.records import Settings, write_part
-        from pipelines.common.writer import Summary
+        from pipelines.common.writer import sum_up
 
         work, num_items, num_parts = self._work, len(logs.items), self._num_parts
         write = functools.partial(
@@ -83,9 +82,5 @@ class LocalEngine:
             (logs.users.encode(part.users), logs.items.encode(part.items))
             for part in parts
         )
-        summary = Summary.empty(num_items)
-        with progress("records", len(logs.users), " users") as bar:
-            for part in self._pool.map(write, range(num_parts), ids):
-                summary.merge(part)
-                bar.update(part.shards[0]["num_records"])
-        return summary
+        shards = self._pool.map(write, range(num_parts), ids)
+        return sum_up(shards, num_items, len(logs.users))

@@ -14,26 +14,12 @@ RANGE = 1 << 20  # Ids whose counts one worker sums.
 Counts = tuple[np.ndarray, np.ndarray]  # Distinct ids, and the number of each.
 
 
-class SaveCounts(beam.PTransform):
-    """Sums `(ids, numbers)` by id and saves the sums for `load_counts`.
-
-    Args:
-        work: The job's own folder.
-        name: First part of the files' names.
-    """
-
-    def __init__(self, work: Path, name: str):
-        super().__init__()
-        self._work = work
-        self._name = name
+class SaveCounts(Save):
+    """Sums `(ids, numbers)` by id and saves the sums for `load_counts`."""
 
     def expand(self, counts):
-        return (
-            counts
-            | flat_map_pairs("cut", _cut)
-            | beam.CombinePerKey(_add)
-            | Save(self._work, self._name)
-        )
+        sums = counts | flat_map_pairs("cut", _cut) | beam.CombinePerKey(_add)
+        return super().expand(sums)
 
 
 def count_ids(ids: np.ndarray) -> Counts:

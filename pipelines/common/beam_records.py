@@ -1,14 +1,17 @@
 """Writes shards from a Beam pipeline, and sums up what they hold."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import numpy as np
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.common.beam_counts import Counts, SaveCounts, load_counts
 from pipelines.common.beam_files import NUM_FILES, Save, load_rows, written_once
 from pipelines.common.beam_pairs import map_pairs
+from pipelines.common.beam_run import run_pipeline
 from pipelines.common.writer import ShardSummary, Summary, shard_name, write_shard
 from sar_tf.data.schema import TASKS, UserRecord
 
@@ -36,12 +39,35 @@ def write_whole_shard(
     return index, summary._replace(shards=[{**summary.shards[0], "file": path.name}])
 
 
-class SaveSummaries(beam.PTransform):
-    """Saves `(index, summary)` of each shard for `load_summary`.
+def write_shards(
+    options: PipelineOptions,
+    parts: Iterable[Any],
+    write: Callable[[int, Any], tuple[int, ShardSummary]],
+    num_items: int,
+    work: Path,
+) -> Summary:
+    """Writes a shard for each part, in a pipeline of its own.
 
     Args:
+        options: See `beam_run.run_pipeline`.
+        parts: What tells a worker which users a shard has, in the order of shards.
+        write: Calls `write_whole_shard`, with the shard's number and its part.
+        num_items: The highest dense item id.
         work: The job's own folder.
     """
+    with run_pipeline(options) as pipeline:
+        _ = (
+            pipeline
+            | beam.Create(list(enumerate(parts)))
+            | beam.Reshuffle()
+            | map_pairs("write", write)
+            | _SaveSummaries(work)
+        )
+    return _load_summary(work, num_items)
+
+
+class _SaveSummaries(beam.PTransform):
+    """Saves `(index, summary)` of each shard for `_load_summary`."""
 
     def __init__(self, work: Path):
         super().__init__()
@@ -61,8 +87,8 @@ class SaveSummaries(beam.PTransform):
         )
 
 
-def load_summary(work: Path, num_items: int) -> Summary:
-    """The sum of all shards that `SaveSummaries` saved."""
+def _load_summary(work: Path, num_items: int) -> Summary:
+    """The sum of all shards that `_SaveSummaries` saved."""
     summary = Summary.empty(num_items)
     for _, shard in sorted(load_rows(work, "shards"), key=lambda pair: pair[0]):
         summary.merge(shard)

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from pipelines.common.disk import save_arrays, writing
 from pipelines.common.negatives import NUM_CANDIDATES
+from pipelines.common.progress import progress
 from pipelines.common.ragged import RaggedTable
 from pipelines.common.vocabulary import SavedIds
 from sar_tf.data.dataset_info import DatasetInfo, list_tables, sha256
@@ -58,6 +59,22 @@ class Summary:
         self.max_query_words = max(self.max_query_words, shard.max_query_words)
         self.max_clicked_items = max(self.max_clicked_items, shard.max_clicked_items)
         self.shards += shard.shards
+
+
+def sum_up(shards: Iterable[ShardSummary], num_items: int, num_users: int) -> Summary:
+    """The sum of shards as they are written, with a progress bar of their users.
+
+    Args:
+        shards: In the order of their names.
+        num_items: The highest dense item id.
+        num_users: Number of users in all shards.
+    """
+    summary = Summary.empty(num_items)
+    with progress("records", num_users, " users") as bar:
+        for shard in shards:
+            summary.merge(shard)
+            bar.update(shard.shards[0]["num_records"])
+    return summary
 
 
 class _Counter:

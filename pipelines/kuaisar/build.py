@@ -26,7 +26,6 @@ import numpy as np
 from pipelines.common import job
 from pipelines.common.k_core import Kept, Totals, filter_interactions, list_steps
 from pipelines.common.processes import ProcessPool
-from pipelines.common.progress import progress
 from pipelines.common.rejects import Rejects
 from pipelines.common.summary import finish
 from pipelines.kuaisar.group import LAST_RULE, MIN_INTERACTIONS, RULES, group_part
@@ -162,7 +161,7 @@ def _write_records(
 ) -> tuple["Summary", "Tables"]:
     from pipelines.common.sequences import Settings, write_part
     from pipelines.common.splits import TimeSplits
-    from pipelines.common.writer import Summary
+    from pipelines.common.writer import sum_up
     from pipelines.kuaisar.tables import make_tables
 
     work = staging / "work"
@@ -176,9 +175,5 @@ def _write_records(
         directory=staging,
         settings=Settings(num_items, TimeSplits(days.validation, days.test), seed),
     )
-    summary = Summary.empty(num_items)
-    with progress("records", tables.size("user"), " users") as bar:
-        for part in pool.map(write, range(num_parts), grouped):
-            summary.merge(part)
-            bar.update(part.shards[0]["num_records"])
-    return summary, tables
+    shards = pool.map(write, range(num_parts), grouped)
+    return sum_up(shards, num_items, tables.size("user")), tables

@@ -18,7 +18,7 @@ from pipelines.common.beam_files import Save, load_rows
 from pipelines.common.beam_ids import RankIds, VocabularyFiles
 from pipelines.common.beam_pairs import map_pairs
 from pipelines.common.beam_pieces import BAD, PieceReport
-from pipelines.common.beam_records import SaveSummaries, load_summary
+from pipelines.common.beam_records import write_shards
 from pipelines.common.beam_run import parse_options, run_pipeline
 from pipelines.common.job import UserError
 from pipelines.common.k_core import Totals
@@ -251,12 +251,6 @@ class BeamEngine:
             staging=self._staging,
             settings=settings,
         )
-        with run_pipeline(self._options) as pipeline:
-            _ = (
-                pipeline
-                | beam.Create(list(enumerate(numbers)))
-                | beam.Reshuffle()
-                | map_pairs("write", write)
-                | SaveSummaries(self._work)
-            )
-        return load_summary(self._work, settings.num_items)
+        return write_shards(
+            self._options, numbers, write, settings.num_items, self._work
+        )

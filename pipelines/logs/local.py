@@ -9,7 +9,6 @@ import numpy as np
 from pipelines.common.behaviors import Grouped
 from pipelines.common.k_core import Kept, Totals, filter_interactions
 from pipelines.common.processes import ProcessPool
-from pipelines.common.progress import progress
 from pipelines.common.rejects import Rejects
 from pipelines.common.shuffle import count_parts
 from pipelines.logs.group import CODES, BadPlace, group_part, load_codes
@@ -125,7 +124,7 @@ class LocalEngine:
     def write_records(self, settings: "RecordSettings") -> "Summary":
         """Writes the shards, with the dense ids that `DenseIds.save` saved."""
         from pipelines.common.sequences import write_part
-        from pipelines.common.writer import Summary
+        from pipelines.common.writer import sum_up
 
         write = functools.partial(
             write_part,
@@ -134,12 +133,8 @@ class LocalEngine:
             directory=self._staging,
             settings=settings,
         )
-        summary = Summary.empty(settings.num_items)
-        with progress("records", self._kept.num_users, " users") as bar:
-            for part in self._pool.map(write, range(self._num_parts), self._paths()):
-                summary.merge(part)
-                bar.update(part.shards[0]["num_records"])
-        return summary
+        shards = self._pool.map(write, range(self._num_parts), self._paths())
+        return sum_up(shards, settings.num_items, self._kept.num_users)
 
     def _paths(self) -> list[Path]:
         return [part.path for part in self._grouped]
