@@ -1,7 +1,7 @@
 """Flagfiles: lines of one `--flag=value`, `#` comments, and other flagfiles."""
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 _FLAGFILE = "--flagfile"
@@ -35,6 +35,35 @@ class Flag:
         """The text after `=`; None without `=`."""
         _, equals, value = self.text.partition("=")
         return value if equals else None
+
+
+# Of run.py: a command that trains several runs decides these itself.
+NOT_OF_STUDIES = ("mode", "resume", "run_dir", "simulated_dataset_dir", "strategy")
+
+
+def split_study(
+    arguments: Sequence[str], own: Collection[str], study: str
+) -> tuple[list[Flag], list[Flag]]:
+    """The flags of a command that trains several runs: its own, and those of run.py.
+
+    Args:
+        arguments: The command line, without the program's name.
+        own: Names of the command's own flags.
+        study: What the command runs, for errors: "a sweep".
+
+    Raises:
+        FlagError: A flag is one of `NOT_OF_STUDIES`, or as `expand`.
+    """
+    given = expand(arguments)
+    for flag in given:
+        if flag.name in NOT_OF_STUDIES:
+            raise FlagError(
+                f"{flag.origin}--{flag.name} is no flag of {study}; leave it out"
+            )
+    return (
+        [flag for flag in given if flag.name in own],
+        [flag for flag in given if flag.name not in own],
+    )
 
 
 def expand(arguments: Sequence[str]) -> list[Flag]:

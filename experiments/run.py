@@ -22,10 +22,8 @@ def main(arguments: Sequence[str]) -> None:
     """
     from experiments import runner
 
-    try:
+    with runner.exits_in_one_line("run.py"):
         runner.run_command(arguments)
-    except runner.USER_ERRORS as error:
-        sys.exit("run.py: " + " ".join(str(error).split("\n")))
 
 
 if __name__ == "__main__":

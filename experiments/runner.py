@@ -1,9 +1,11 @@
 """The commands of experiments/run.py: train, evaluate, export."""
 
+import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from experiments.table import metrics_table
 from pipelines.common.job import UserError
 from pipelines.common.progress import progress
 from sar_tf.data.dataset_info import DatasetError
+from sar_tf.files import write_text
 from sar_tf.inputs import TASKS
 from sar_tf.serving.export import export
 from sar_tf.training.build import ModelError
@@ -42,6 +45,19 @@ USER_ERRORS = (
     TrainingError,
     UserError,
 )
+
+
+@contextlib.contextmanager
+def exits_in_one_line(program: str) -> Iterator[None]:
+    """Turns an error of `USER_ERRORS` into one line and the exit status 1.
+
+    Args:
+        program: What the line begins with.
+    """
+    try:
+        yield
+    except USER_ERRORS as error:
+        sys.exit(f"{program}: " + " ".join(str(error).split("\n")))
 
 
 def run_command(arguments: Sequence[str]) -> None:
@@ -141,7 +157,7 @@ class KeepFlags(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         config = self.folder.load_config()
-        self.folder.write(self.folder.flags, flags.flagfile_text(config))
+        write_text(self.folder.flags, flags.flagfile_text(config))
 
 
 def _fields(config: RunConfig) -> dict[str, Any]:

@@ -7,15 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments import flags
-from experiments.flagfile import Flag, FlagError, expand
-from sar_tf.files import whole_file
+from experiments.flagfile import Flag, FlagError, split_study
+from sar_tf.files import write_text
 from sar_tf.training.config import ConfigError, RunConfig, hyperparameter_settings
 from sar_tf.training.finished import with_absolute_paths
 
 TUNERS = ("random", "bayesian", "grid")
 OBJECTIVES = ("mean", "rec", "search")
 _OWN = ("tuner", "space", "objective", "max_trials", "tune_dir")
-_REFUSED = ("mode", "resume", "run_dir", "simulated_dataset_dir", "strategy")
 _FIXED = ("model", "dataset_dir", "train_on", "strategy", "tpu", "seed")
 
 
@@ -55,6 +54,11 @@ class Search:
     space: Mapping[str, Values]
     common: Sequence[Flag]
 
+    @property
+    def first(self) -> dict[str, str]:
+        """The first value of each setting in the space."""
+        return {name: values.texts[0] for name, values in self.space.items()}
+
     def config(self, texts: Mapping[str, str]) -> RunConfig:
         """The settings of a trial, of the texts of the settings in the space.
 
@@ -72,19 +76,17 @@ class Search:
         Raises:
             FlagError: The folder holds a search with other flags.
         """
-        first = {name: values.texts[0] for name, values in self.space.items()}
         settings = {
             "tuner": self.tuner,
             "objective": self.objective,
             "space": {n: dataclasses.asdict(v) for n, v in self.space.items()},
-            "config": json.loads(self.config(first).to_json()),
+            "config": json.loads(self.config(self.first).to_json()),
         }
         text = json.dumps(settings, indent=2) + "\n"
         path = self.folder / "search.json"
         if not path.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
-            with whole_file(path) as beside:
-                beside.write_text(text, encoding="utf-8")
+            write_text(path, text)
         elif path.read_text(encoding="utf-8") != text:
             raise FlagError(
                 f"--tune_dir={self.folder} holds a search with other flags (see "
@@ -98,16 +100,10 @@ def parse(arguments: Sequence[str]) -> Search:
     Raises:
         FlagError, ConfigError: A wrong flag, or a value that a setting does not take.
     """
-    given = expand(arguments)
-    for flag in given:
-        if flag.name in _REFUSED:
-            raise FlagError(
-                f"{flag.origin}--{flag.name} is no flag of a search; leave it out"
-            )
-    own = {flag.name: flag.value or "" for flag in given if flag.name in _OWN}
+    given, common = split_study(arguments, _OWN, "a search")
+    own = {flag.name: flag.value or "" for flag in given}
     if not own.get("tune_dir"):
         raise FlagError("--tune_dir is missing: name a folder for the trials")
-    common = [flag for flag in given if flag.name not in _OWN]
     command = flags.parse_flags(common)
     if command.config().train_on != "train":
         raise FlagError("--train_on=all belongs to run.py; leave it out of a search")
@@ -183,12 +179,11 @@ def _read(flag, model):
 
 
 def _check(search):
-    first = {name: values.texts[0] for name, values in search.space.items()}
     for name, values in search.space.items():
         if values.is_range and search.tuner == "grid":
             raise FlagError(f"--space={name}: --tuner=grid needs values, not a range")
         for text in values.texts:
             try:
-                search.config({**first, name: text})
+                search.config({**search.first, name: text})
             except (ConfigError, FlagError) as error:
                 raise FlagError(f"--space={name}: {error}") from error

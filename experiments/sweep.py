@@ -1,6 +1,7 @@
 """Trains a list of flag sets, each with several seeds.
 
-    python experiments/sweep.py --flagfile=experiments/configs/unisar_table5.flags \\
+    python experiments/sweep.py --flagfile=experiments/configs/unisar_kuaisar.flags \\
+        --flagfile=experiments/sweeps/unisar_table5.flags \\
         --dataset_dir=data/kuaisar --sweep_dir=runs/table5 --seeds=1,2,3
 
 --variant=NAME: FLAGS, once for each flag set, has flags that override the others. A run
@@ -22,15 +23,13 @@ def main(arguments: Sequence[str]) -> None:
         arguments: The command line, without the program's name.
     """
     from experiments import sweeper
-    from experiments.runner import USER_ERRORS
+    from experiments.runner import exits_in_one_line
 
     if not {"--help", "-h"}.isdisjoint(arguments):
         print(__doc__)
         return
-    try:
+    with exits_in_one_line("sweep.py"):
         failures = sweeper.run_sweep(sweeper.parse(arguments))
-    except USER_ERRORS as error:
-        sys.exit("sweep.py: " + " ".join(str(error).split("\n")))
     if failures:
         sys.exit(f"sweep.py: {len(failures)} failed:\n" + "\n".join(failures))
 

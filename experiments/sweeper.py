@@ -14,7 +14,7 @@ from pathlib import Path
 import keras
 
 from experiments import flags
-from experiments.flagfile import Flag, FlagError, expand
+from experiments.flagfile import NOT_OF_STUDIES, Flag, FlagError, split_study
 from experiments.runner import USER_ERRORS, KeepFlags
 from sar_tf.files import try_lock
 from sar_tf.training.config import ConfigError, RunConfig
@@ -23,8 +23,6 @@ from sar_tf.training.run import run
 from sar_tf.training.run_directory import RunDirectory
 
 _OWN = ("sweep_dir", "seeds", "variant")
-# A sweep trains, and names the folders itself.
-_REFUSED = ("mode", "resume", "run_dir", "simulated_dataset_dir", "strategy")
 _NAME = re.compile(r"[\w][\w.+-]*")
 
 
@@ -82,16 +80,10 @@ def parse(arguments: Sequence[str]) -> Sweep:
     Raises:
         FlagError, ConfigError: A wrong flag, or settings that contradict each other.
     """
-    given = expand(arguments)
-    for flag in given:
-        if flag.name in _REFUSED:
-            raise FlagError(
-                f"{flag.origin}--{flag.name} is no flag of a sweep; leave it out"
-            )
-    values = {flag.name: flag for flag in given if flag.name in _OWN}
+    given, common = split_study(arguments, _OWN, "a sweep")
+    values = {flag.name: flag for flag in given}
     if "sweep_dir" not in values:
         raise FlagError("--sweep_dir is missing: name a folder for the runs")
-    common = [flag for flag in given if flag.name not in _OWN]
     folder = Path(values["sweep_dir"].value or ".")
     variants = _variants([flag for flag in given if flag.name == "variant"])
     shared = flags.parse_flags(common)
@@ -126,7 +118,7 @@ def _variants(given: Sequence[Flag]) -> dict[str, list[Flag]]:
             raise FlagError(f"{flag.origin}--variant={name}: {error}") from error
         own = [Flag(word, flag.origin) for word in words]
         for one in own:
-            if one.name in (*_OWN, *_REFUSED, "seed"):
+            if one.name in (*_OWN, *NOT_OF_STUDIES, "seed"):
                 raise FlagError(
                     f"{flag.origin}--variant={name}: --{one.name} cannot be in it"
                 )

@@ -21,20 +21,18 @@ def main(arguments: Sequence[str]) -> None:
         arguments: The command line, without the program's name.
     """
     from experiments import search
-    from experiments.runner import USER_ERRORS
+    from experiments.runner import exits_in_one_line
 
     if not {"--help", "-h"}.isdisjoint(arguments):
         print(__doc__)
         return
-    try:
+    with exits_in_one_line("tune.py"):
         chosen = search.parse(arguments)
         try:
             from experiments.tuner import run_search
         except ImportError as error:
             sys.exit(f'tune.py: {error}; install it: pip install -e ".[study]"')
         is_found = run_search(chosen)
-    except USER_ERRORS as error:
-        sys.exit("tune.py: " + " ".join(str(error).split("\n")))
     if not is_found:
         sys.exit("tune.py: no trial is finished; trials.csv lists them")
 

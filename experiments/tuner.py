@@ -14,7 +14,7 @@ from keras_tuner.oracles import BayesianOptimizationOracle, RandomSearchOracle
 from experiments import flags
 from experiments.search import Search
 from experiments.sweeper import SweepRun, train_run
-from sar_tf.files import whole_file
+from sar_tf.files import whole_file, write_text
 from sar_tf.training.build import ModelError
 from sar_tf.training.callbacks import TrainingError
 from sar_tf.training.config import ConfigError
@@ -38,13 +38,11 @@ class _Kept:
     search: Search
 
     def save(self):
-        with whole_file(self._get_oracle_fname()) as beside:
-            beside.write_text(json.dumps(self.get_state()), encoding="utf-8")
+        write_text(self._get_oracle_fname(), json.dumps(self.get_state()))
 
     def _save_trial(self, trial):
         folder = self._get_trial_dir(trial.trial_id)
-        with whole_file(f"{folder}/trial.json") as beside:
-            beside.write_text(json.dumps(trial.get_state()), encoding="utf-8")
+        write_text(f"{folder}/trial.json", json.dumps(trial.get_state()))
 
     def reload(self):
         super().reload()
@@ -194,9 +192,8 @@ def _report(search, oracle):
     if not done:
         return False
     best = max(done, key=lambda one: one.score)
-    with whole_file(search.folder / "best.flags") as beside:
-        text = flags.flagfile_text(search.config(_texts(best)))
-        beside.write_text(text, encoding="utf-8")
+    text = flags.flagfile_text(search.config(_texts(best)))
+    write_text(search.folder / "best.flags", text)
     print(
         f"{len(done)} trials finished; best so far: trial_{best.trial_id}, "
         f"{_OBJECTIVE} {best.score:.4f}, {_texts(best)}",

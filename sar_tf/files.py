@@ -72,6 +72,12 @@ def whole_file(
             beside.unlink(missing_ok=True)
 
 
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Makes or replaces a text file, whole or not at all; errors as `whole_file`'s."""
+    with whole_file(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
 @contextlib.contextmanager
 def whole_folder(path: str | os.PathLike, replace: bool = False) -> Iterator[Path]:
     """Gives an empty folder beside `path` to fill, then renames it to `path`.

@@ -153,7 +153,7 @@ _DRAW = (
         "sequence_negatives",
         "draw",
         ("Q", "Nr+1"),
-        "For each of these an item drawn from those that the user never touched.",
+        "For each of these items, a drawn item that the user never touched.",
         tasks=("rec",),
     ),
     Input("sampled_items", "draw", ("S",), "Items drawn uniformly."),

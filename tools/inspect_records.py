@@ -5,29 +5,35 @@
 Without --user it prints only the dataset's info.
 """
 
+import argparse
 import datetime
 import itertools
 import sys
-
-from absl import app, flags
 
 from sar_tf.startup import import_tensorflow
 
 _MILLISECONDS = 100_000_000_000  # Timestamps of at least this are in milliseconds.
 
 
-def main(argv):
+def main(argv: list[str] | None = None) -> None:
+    """Runs a command line; an error is one line and the exit status 1."""
     from sar_tf.data.dataset import SequenceDataset
     from sar_tf.data.dataset_info import DatasetError
 
-    if len(argv) > 1:
-        sys.exit(f"inspect_records.py: unexpected argument {argv[1]!r}; see --help")
+    parser = argparse.ArgumentParser(
+        prog="inspect_records.py", description=__doc__.partition("\n")[0]
+    )
+    parser.add_argument(
+        "--dataset_dir", required=True, help="dataset folder, made by a pipeline"
+    )
+    parser.add_argument("--user", help="raw id of the user to print")
+    args = parser.parse_args(argv)
     try:
-        dataset = SequenceDataset.open(flags.FLAGS.dataset_dir)
+        dataset = SequenceDataset.open(args.dataset_dir)
         print(describe_info(dataset.info))
-        if flags.FLAGS.user is not None:
+        if args.user is not None:
             print()
-            print(describe_user(dataset, flags.FLAGS.user))
+            print(describe_user(dataset, args.user))
     except DatasetError as error:
         sys.exit(f"inspect_records.py: {error}")
 
@@ -151,7 +157,4 @@ def _readable_time(timestamp: int) -> str:
 
 if __name__ == "__main__":
     import_tensorflow()  # First, so that it prints less.
-    flags.DEFINE_string("dataset_dir", None, "dataset folder, made by a pipeline")
-    flags.DEFINE_string("user", None, "raw id of the user to print")
-    flags.mark_flag_as_required("dataset_dir")
-    app.run(main)
+    main()

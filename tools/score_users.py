@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.common.progress import progress
-from sar_tf.files import whole_file
+from sar_tf.files import whole_file, write_text
 from sar_tf.startup import import_tensorflow, keep_freed_memory
 
 PROGRAM = "tools.score_users"
@@ -169,7 +169,7 @@ def _write(path, rows, users, items):
 
 
 def _open_folder(folder, about, number):
-    """The paths of all files; checks that those that are there are of this result."""
+    """The paths of all files; fails if the folder holds files of another result."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(about, indent=2) + "\n"
@@ -184,8 +184,7 @@ def _open_folder(folder, about, number):
             raise ScoreError(
                 f"output_dir={folder} holds other Parquet files; name another folder"
             )
-        with whole_file(path) as beside:
-            beside.write_text(text, encoding="utf-8")
+        write_text(path, text)
     return [
         folder / f"part-{index:05d}-of-{number:05d}.parquet" for index in range(number)
     ]

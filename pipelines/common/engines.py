@@ -26,5 +26,5 @@ def require_beam() -> None:
     """
     if importlib.util.find_spec("apache_beam") is None:
         raise UserError(
-            "--engine=beam needs Apache Beam; install it: pip install 'sar-tf[beam]'"
+            "--engine=beam needs Apache Beam; install it: pip install -e '.[beam]'"
         )

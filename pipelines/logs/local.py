@@ -102,7 +102,7 @@ class LocalEngine:
         return Owners.of(self._work, "user", np.sort(np.concatenate(users)))
 
     def read_features(self, owner: str, owners: "Owners") -> "Features":
-        """Reads the table of "item" or "user"; `owners` are those that are kept."""
+        """Reads the features of the kept owners, of "item" or "user"."""
         from pipelines.logs.tables import read_owner_features
 
         source = self._sources.features[owner]

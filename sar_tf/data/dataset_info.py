@@ -6,7 +6,7 @@ import json
 import os
 
 from sar_tf.data.schema import READABLE_VERSIONS, SCHEMA_VERSION
-from sar_tf.files import whole_file
+from sar_tf.files import write_text
 from sar_tf.paths import as_path
 
 FILE_NAME = "dataset_info.json"
@@ -58,8 +58,7 @@ class DatasetInfo:
 
     def save(self, dataset_dir: str | os.PathLike) -> None:
         """Writes dataset_info.json, whole or not at all."""
-        with whole_file(as_path(dataset_dir) / FILE_NAME) as beside:
-            beside.write_text(self.to_json(), encoding="utf-8")
+        write_text(as_path(dataset_dir) / FILE_NAME, self.to_json())
 
     @classmethod
     def load(cls, dataset_dir: str | os.PathLike) -> "DatasetInfo":

@@ -8,7 +8,7 @@ import numpy as np
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.records import iterate_blocks
 from sar_tf.data.schema import SPLITS, TASKS, parse_records
-from sar_tf.files import WriteError, whole_file
+from sar_tf.files import WriteError, write_text
 from sar_tf.metrics.ranks import metrics_of_ranks, rank_of_first
 from sar_tf.paths import AnyPath
 
@@ -39,8 +39,8 @@ def load_baselines(dataset: SequenceDataset) -> dict[str, dict[str, dict]]:
         return kept
     baselines = count_baselines(dataset)
     text = json.dumps({"shards": shards, **baselines}, indent=2) + "\n"
-    with contextlib.suppress(WriteError), whole_file(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+    with contextlib.suppress(WriteError):
+        write_text(path, text)
     return baselines
 
 

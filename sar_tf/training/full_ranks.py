@@ -82,10 +82,10 @@ def _rank(scores, positive, is_rival):
 
 def _is_among_best(scores, k):
     """Whether each score is one of the k highest of its row."""
-    k = min(k, scores.shape[1])
-    best = np.argpartition(-scores, k - 1, axis=1)[:, :k] if k else np.empty((0, 0))
     among = np.zeros(scores.shape, bool)
+    k = min(k, scores.shape[1])
     if k:
+        best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
         np.put_along_axis(among, best, True, axis=1)
     return among
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sar_tf.files import remove_partial, whole_file
+from sar_tf.files import remove_partial, whole_file, write_text
 
 _ABOUT = "about.json"
 
@@ -28,8 +28,7 @@ class Parts:
         if _read(folder / _ABOUT) != text:
             self.remove()
             folder.mkdir(parents=True)
-            with whole_file(folder / _ABOUT) as beside:
-                beside.write_text(text, encoding="utf-8")
+            write_text(folder / _ABOUT, text)
         remove_partial(folder)
 
     def number(self) -> int:

@@ -16,6 +16,7 @@ from sar_tf.files import (
     remove_partial,
     try_lock,
     whole_file,
+    write_text,
 )
 from sar_tf.training.config import RunConfig
 
@@ -138,14 +139,9 @@ class RunDirectory:
         self.path.mkdir(parents=True, exist_ok=True)
         remove_partial(self.path)
         # First of all: a folder without it is free for another run.
-        self.write(self.config, config.to_json())
+        write_text(self.config, config.to_json())
         self.checkpoints.mkdir(exist_ok=True)
         remove_partial(self.checkpoints)
-
-    def write(self, path: Path, text: str) -> None:
-        """Writes a text file of the run, whole or not at all."""
-        with whole_file(path) as beside:
-            beside.write_text(text, encoding="utf-8")
 
     def metrics(self, other: str = "") -> Path:
         """metrics.json; that of another dataset where its folder's name is given."""
@@ -153,7 +149,7 @@ class RunDirectory:
 
     def write_metrics(self, metrics: Mapping[str, Any], other: str = "") -> None:
         """Writes `metrics(other)`."""
-        self.write(self.metrics(other), json.dumps(metrics, indent=2) + "\n")
+        write_text(self.metrics(other), json.dumps(metrics, indent=2) + "\n")
 
     def write_ranks(
         self, split: str, ranks: Mapping[str, Any], other: str = ""

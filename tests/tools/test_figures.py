@@ -5,21 +5,18 @@ import sys
 
 import numpy as np
 import pytest
-from absl import flags
 
+from sar_tf.files import write_text
 from sar_tf.training.config import RunConfig
 from sar_tf.training.run_directory import RunDirectory
-from tools.figures.__main__ import define_flags, effects, learning_curves
+from tools.figures.__main__ import effects, learning_curves, make_parser
 from tools.figures.curves import make_curves
 from tools.figures.effects import make_effects
 from tools.results.collect import StudyError, collect
 
 
 def options(*arguments):
-    values = flags.FlagValues()
-    define_flags(values)
-    values(["figures", *arguments])
-    return values
+    return make_parser().parse_args(arguments)
 
 
 @pytest.fixture
@@ -32,7 +29,7 @@ def study(tmp_path):
         folder.write_ranks("test", {n: np.array(v) for n, v in ranks.items()})
         folder.write_metrics({})
         lines = [f"{epoch},{value}" for epoch, value in enumerate(values, start=1)]
-        folder.write(folder.history, "\n".join(["epoch,val_MRR", *lines]) + "\n")
+        write_text(folder.history, "\n".join(["epoch,val_MRR", *lines]) + "\n")
     return tmp_path / "x"
 
 

@@ -6,12 +6,11 @@ import sys
 
 import numpy as np
 import pytest
-from absl import flags
 
 from sar_tf.data.dataset_info import DatasetInfo
 from sar_tf.training.config import RunConfig
 from sar_tf.training.run_directory import RunDirectory
-from tools.results.__main__ import define_flags, make_texts
+from tools.results.__main__ import make_parser, make_texts
 from tools.results.collect import StudyError, collect
 from tools.results.published import published
 from tools.results.significance import compare_by_seed, values_of_ranks
@@ -40,10 +39,7 @@ def study(tmp_path):
 
 
 def options(*arguments):
-    values = flags.FlagValues()
-    define_flags(values)
-    values(["results", *arguments])
-    return values
+    return make_parser().parse_args(arguments)
 
 
 def test_values_of_targets():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sar_tf.files import WriteError, partial_path
+from sar_tf.training import run_directory
 from sar_tf.training.config import RunConfig
 from sar_tf.training.run_directory import RunDirectory, RunDirectoryError
 
@@ -33,9 +34,10 @@ def test_what_a_killed_start_leaves_is_free(tmp_path, monkeypatch):
         partial_path(path).write_text(text[:100])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "write", killed)
-    with pytest.raises(KeyboardInterrupt), run.locked():
-        run.start(RunConfig())
+    with monkeypatch.context() as patch:
+        patch.setattr(run_directory, "write_text", killed)
+        with pytest.raises(KeyboardInterrupt), run.locked():
+            run.start(RunConfig())
     run = RunDirectory(tmp_path / "run")
     run.require_free()
     run.start(RunConfig(seed=3))

@@ -8,25 +8,26 @@ RUN is a folder of a run, or of runs at any depth, as for tools.results. Needs
 pip install -e ".[study]".
 """
 
+import argparse
 import csv
 import sys
 from pathlib import Path
 
-from absl import app, flags
-
 from sar_tf.startup import import_tensorflow
 
 
-def main(argv):
+def main(argv: list[str] | None = None) -> None:
+    """Runs a command line; an error is one line and the exit status 1."""
     from sar_tf.files import WriteError
     from sar_tf.training.config import ConfigError
     from sar_tf.training.run_directory import RunDirectoryError
     from tools.results.collect import StudyError
 
+    args = make_parser().parse_args(argv)
     try:
-        if len(argv) < 2:
+        if not args.runs:
             raise StudyError("name one run or more: python -m tools.figures RUN …")
-        paths = DRAW[flags.FLAGS.kind](argv[1:], flags.FLAGS)
+        paths = DRAW[args.kind](args.runs, args)
     except (ConfigError, RunDirectoryError, StudyError, WriteError) as error:
         sys.exit(f"figures: {error}")
     print("\n".join(map(str, paths)))
@@ -107,27 +108,43 @@ def _save(figure, rows, output, name):
     return paths
 
 
-def define_flags(values: flags.FlagValues) -> None:
-    """Defines the program's flags."""
-    own = {"flag_values": values}
-    flags.DEFINE_enum("kind", "learning_curves", tuple(DRAW), "the figure", **own)
-    flags.DEFINE_string(
-        "columns",
-        "val_NDCG@5,loss",
-        "learning_curves: columns of history.csv, separated by commas",
-        **own,
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all flags."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.figures",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    flags.DEFINE_string("setting", None, "effects: the setting that varies", **own)
-    flags.DEFINE_string(
-        "metrics", "NDCG@5", "effects: metrics, separated by commas", **own
+    add = parser.add_argument
+    add("runs", nargs="*", metavar="RUN", help="a folder, or NAME=FOLDER")
+    add(
+        "--kind",
+        default="learning_curves",
+        choices=tuple(DRAW),
+        help="the figure (learning_curves)",
     )
-    flags.DEFINE_enum(
-        "split", "test", ("test", "validation"), "effects: split that is ranked", **own
+    add(
+        "--columns",
+        default="val_NDCG@5,loss",
+        help="learning_curves: columns of history.csv, separated by commas "
+        "(val_NDCG@5,loss)",
     )
-    flags.DEFINE_string("output", "figures", "folder of the files", **own)
+    add("--setting", help="effects: the setting that varies")
+    add(
+        "--metrics",
+        default="NDCG@5",
+        help="effects: metrics, separated by commas (NDCG@5)",
+    )
+    add(
+        "--split",
+        default="test",
+        choices=("test", "validation"),
+        help="effects: split that is ranked (test)",
+    )
+    add("--output", default="figures", help="folder of the files (figures)")
+    return parser
 
 
 if __name__ == "__main__":
     import_tensorflow()  # First, so that it prints less.
-    define_flags(flags.FLAGS)
-    app.run(main)
+    main()

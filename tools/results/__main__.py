@@ -6,10 +6,9 @@ RUN is a folder of a run, or of runs at any depth; NAME=RUN names its method. Wi
 --output the Markdown is printed. --help lists the flags.
 """
 
+import argparse
 import sys
 from pathlib import Path
-
-from absl import app, flags
 
 from sar_tf.startup import import_tensorflow
 
@@ -19,18 +18,20 @@ _METRICS = {
 }
 
 
-def main(argv):
+def main(argv: list[str] | None = None) -> None:
+    """Runs a command line; an error is one line and the exit status 1."""
     from sar_tf.data.dataset_info import DatasetError
     from sar_tf.files import WriteError
     from sar_tf.training.config import ConfigError
     from sar_tf.training.run_directory import RunDirectoryError
     from tools.results.collect import StudyError
 
+    args = make_parser().parse_args(argv)
     errors = (ConfigError, DatasetError, RunDirectoryError, StudyError, WriteError)
     try:
-        if len(argv) < 2:
+        if not args.runs:
             raise StudyError("name one run or more: python -m tools.results RUN …")
-        _write(make_texts(argv[1:], flags.FLAGS), flags.FLAGS.output)
+        _write(make_texts(args.runs, args), args.output)
     except errors as error:
         sys.exit(f"results: {error}")
 
@@ -124,45 +125,56 @@ def _note(options) -> str:
 
 
 def _write(texts, output):
-    from sar_tf.files import whole_file
+    from sar_tf.files import write_text
 
     if output is None:
         print(texts["results.md"], end="")
         return
     Path(output).mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
-        with whole_file(Path(output) / name) as beside:
-            beside.write_text(text, encoding="utf-8")
+        write_text(Path(output) / name, text)
         print(Path(output) / name)
 
 
-def define_flags(values: flags.FlagValues) -> None:
-    """Defines the program's flags."""
-    own = {"flag_values": values}
-    flags.DEFINE_enum(
-        "split", "test", ("test", "validation"), "split that is ranked", **own
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all flags."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.results",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    flags.DEFINE_string(
-        "against", None, "method that the others are tested against", **own
+    add = parser.add_argument
+    add("runs", nargs="*", metavar="RUN", help="a folder, or NAME=FOLDER")
+    add(
+        "--split",
+        default="test",
+        choices=("test", "validation"),
+        help="split that is ranked (test)",
     )
-    flags.DEFINE_enum(
-        "test", "target", ("target", "seed"), "pairs of the marked t-test", **own
+    add("--against", help="method that the others are tested against")
+    add(
+        "--test",
+        default="target",
+        choices=("target", "seed"),
+        help="pairs of the marked t-test (target)",
     )
-    flags.DEFINE_float("level", 0.01, "p-value of a significant difference", **own)
-    flags.DEFINE_string("metrics", None, "metrics, separated by commas", **own)
-    flags.DEFINE_enum(
-        "rows",
-        "methods",
-        ("methods", "metrics"),
-        "methods: as SESRec's Table 2; metrics: as UniSAR's Tables 3 and 4",
-        **own,
+    add(
+        "--level",
+        type=float,
+        default=0.01,
+        help="p-value of a significant difference (0.01)",
     )
-    flags.DEFINE_string(
-        "output", None, "folder of results.md, results.tex and results.csv", **own
+    add("--metrics", help="metrics, separated by commas")
+    add(
+        "--rows",
+        default="methods",
+        choices=("methods", "metrics"),
+        help="methods: as SESRec's Table 2; metrics: as UniSAR's Tables 3 and 4",
     )
+    add("--output", help="folder of results.md, results.tex and results.csv")
+    return parser
 
 
 if __name__ == "__main__":
     import_tensorflow()  # First, so that it prints less.
-    define_flags(flags.FLAGS)
-    app.run(main)
+    main()
