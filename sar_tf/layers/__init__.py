@@ -42,7 +42,13 @@ from sar_tf.layers.recency import (
 )
 from sar_tf.layers.sampled_softmax import sampled_softmax_loss
 from sar_tf.layers.target_attention import TargetAttention
-from sar_tf.layers.view_contrast import are_unrelated, find_partners, view_contrast
+from sar_tf.layers.view_contrast import (
+    are_unrelated,
+    find_partners,
+    partner_contrast,
+    unrelated_rows,
+    view_contrast,
+)
 from sar_tf.layers.word_prediction import WordPrediction
 
 __all__ = [
@@ -87,10 +93,12 @@ __all__ = [
     "masked_softmax",
     "newest",
     "newest_in_time",
+    "partner_contrast",
     "sampled_softmax_loss",
     "search_behavior",
     "sinusoids",
     "split_interests",
     "take_slots",
+    "unrelated_rows",
     "view_contrast",
 ]

@@ -40,6 +40,69 @@ def view_contrast(views: Any, others: Any, is_negative: Any, temperature: float)
     return 0.5 * (costs[0] + costs[1])
 
 
+def partner_contrast(
+    vectors: Any,
+    owners: Any,
+    topics: Any,
+    counts: Any,
+    is_negative: Any,
+    temperature: float,
+) -> tuple[Any, Any]:
+    """The contrast of each row with a partner: another owner's row of one topic.
+
+    The partner is the next one of the batch of all replicas (`find_partners`), and its
+    relatives are no negatives of the row either.
+
+    Args:
+        vectors: `(B, D)`.
+        owners: int `(B, 1)`.
+        topics: int `(B, T)`.
+        counts: bool `(B,)`, the rows that take part.
+        is_negative: bool `(B, G)`, the rows that `unrelated_rows` gives for owners and
+            topics.
+        temperature: As in `view_contrast`.
+
+    Returns:
+        Values `(B,)` as `view_contrast`, and bool `(B,)`, whether a row takes part and
+        has a partner.
+    """
+    every = replicas.active()
+    labels = ops.concatenate([owners, topics], axis=1)
+    all_labels = every.gather(labels)
+    is_partner = ops.logical_and(
+        ops.logical_not(are_unrelated(topics, all_labels[:, 1:])),
+        are_unrelated(owners, all_labels[:, :1]),
+    )
+    is_partner = ops.logical_and(is_partner, _gather_bool(counts)[None, :])
+    partner, has_one = find_partners(is_partner, every.first_row(vectors))
+    # A negative is unrelated to the row's partner, and so is its own partner to
+    # the row.
+    labels_of_partner = ops.take(all_labels, partner, axis=0)
+    for one, other in (
+        (labels_of_partner, all_labels),
+        (labels, every.gather(labels_of_partner)),
+    ):
+        is_negative = ops.logical_and(is_negative, are_unrelated(one, other))
+    is_negative = ops.logical_and(is_negative, _gather_bool(has_one)[None, :])
+    others = ops.take(every.gather(vectors), partner, axis=0)
+    values = view_contrast(vectors, others, is_negative, temperature)
+    return values, ops.logical_and(counts, has_one)
+
+
+def unrelated_rows(labels: Any, counts: Any) -> Any:
+    """For each row the rows of all replicas that share no label with it.
+
+    Args:
+        labels: int `(B, L)`.
+        counts: bool `(B,)`, the rows that take part.
+
+    Returns:
+        bool `(B, G)`; false for rows that take no part.
+    """
+    unrelated = are_unrelated(labels, replicas.active().gather(labels))
+    return ops.logical_and(_gather_bool(counts)[None, :], unrelated)
+
+
 def find_partners(is_eligible: Any, first_row: Any = 0) -> tuple[Any, Any]:
     """For each row the first eligible row of the batch behind it, in a circle.
 
@@ -70,6 +133,10 @@ def are_unrelated(labels: Any, others: Any) -> Any:
         bool `(B, G)`.
     """
     return ops.all(labels[:, None, :] != others[None, :, :], axis=-1)
+
+
+def _gather_bool(values):
+    return replicas.active().gather(ops.cast(values, "int32")) > 0
 
 
 def _normalize(vectors):

@@ -2,10 +2,13 @@
 
 from keras import ops, random
 
-from sar_tf.layers import replicas
 from sar_tf.layers.clicked_items import take_slots
 from sar_tf.layers.history_views import draw_chosen, draw_order
-from sar_tf.layers.view_contrast import are_unrelated, find_partners, view_contrast
+from sar_tf.layers.view_contrast import (
+    partner_contrast,
+    unrelated_rows,
+    view_contrast,
+)
 from sar_tf.models.registry import register
 from sar_tf.models.tem import TEM
 from sar_tf.settings import Rate, Temperature, Weight
@@ -128,56 +131,25 @@ class CoPPS(TEM):
         losses = super().losses(task, rows, inputs)
         if not self.contrast_weight:
             return losses
-        labels = ops.stack(
-            [inputs["target_user"], inputs["target_query"], rows["positive"]], axis=1
-        )
+        users = inputs["target_user"][:, None]
+        topics = ops.stack([inputs["target_query"], rows["positive"]], axis=1)
         vectors, has_views = rows["vector"][:, : self.hidden_dim], rows["has_views"]
-        every = replicas.active()
-        others = every.gather(ops.cast(has_views, "int32")) > 0
-        negatives = ops.logical_and(
-            others[None, :], are_unrelated(labels, every.gather(labels))
-        )
+        negatives = unrelated_rows(ops.concatenate([users, topics], axis=1), has_views)
 
-        def contrast(one, other, is_counted):
-            values = view_contrast(one, other, negatives, self.temperature)
-            return values, ops.logical_and(has_views, is_counted)
+        def contrast(one, other):
+            return view_contrast(one, other, negatives, self.temperature)
 
-        is_replaced = rows["is_replaced"]
         return {
             **losses,
-            "knowledge_loss": contrast(vectors, rows["knowledge"], is_replaced),
-            "within_loss": contrast(rows["within"], rows["within_other"], True),
-            "between_loss": self.contrast_users(vectors, labels, has_views, negatives),
+            "knowledge_loss": (
+                contrast(vectors, rows["knowledge"]),
+                ops.logical_and(has_views, rows["is_replaced"]),
+            ),
+            "within_loss": (
+                contrast(rows["within"], rows["within_other"]),
+                has_views,
+            ),
+            "between_loss": partner_contrast(
+                vectors, users, topics, has_views, negatives, self.temperature
+            ),
         }
-
-    def contrast_users(self, vectors, labels, has_views, negatives):
-        """The contrast of each target with another user's: values and weights `(B,)`.
-
-        Args:
-            vectors: `(B, D)`, the vectors M.
-            labels: int `(B, 3)`: user, query and positive.
-            has_views: bool `(B,)`, the targets that count.
-            negatives: bool `(B, G)`, the unrelated ones of all replicas' targets.
-        """
-        every = replicas.active()
-        all_labels = every.gather(labels)
-        counts = every.gather(ops.cast(has_views, "int32")) > 0
-        is_partner = ops.logical_and(
-            ops.logical_not(are_unrelated(labels[:, 1:], all_labels[:, 1:])),
-            are_unrelated(labels[:, :1], all_labels[:, :1]),
-        )
-        is_partner = ops.logical_and(is_partner, counts[None, :])
-        partner, has_one = find_partners(is_partner, every.first_row(vectors))
-        # A negative is unrelated to the row's partner, and so is its own partner to
-        # the row.
-        labels_of_partner = ops.take(all_labels, partner, axis=0)
-        for one, other in (
-            (labels_of_partner, all_labels),
-            (labels, every.gather(labels_of_partner)),
-        ):
-            negatives = ops.logical_and(negatives, are_unrelated(one, other))
-        all_have_one = every.gather(ops.cast(has_one, "int32")) > 0
-        negatives = ops.logical_and(negatives, all_have_one[None, :])
-        others = ops.take(every.gather(vectors), partner, axis=0)
-        values = view_contrast(vectors, others, negatives, self.temperature)
-        return values, ops.logical_and(has_views, has_one)
