@@ -22,6 +22,7 @@ from typing import Any
 from pipelines.common.progress import progress
 from sar_tf.files import whole_file, write_text
 from sar_tf.startup import import_tensorflow, keep_freed_memory
+from tools.arguments import positive
 
 PROGRAM = "tools.score_users"
 _USERS = 1024  # Of a file.
@@ -209,7 +210,7 @@ def _make_parser():
         "--output_dir", type=Path, required=True, help="folder of the Parquet files"
     )
     parser.add_argument(
-        "--top_k", type=_positive, default=100, help="items of a user (default: 100)"
+        "--top_k", type=positive, default=100, help="items of a user (default: 100)"
     )
     parser.add_argument(
         "--users", type=Path, help="file of raw ids, one a line; all users by default"
@@ -218,13 +219,6 @@ def _make_parser():
         "--dataset_dir", help="another copy of the run's dataset, with newer records"
     )
     return parser
-
-
-def _positive(text):
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is below 1")
-    return number
 
 
 if __name__ == "__main__":

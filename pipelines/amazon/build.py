@@ -5,17 +5,16 @@ for one of the queries made from the item's categories. The job reads the layout
 2014, 2018 and 2023, with and without gzip.
 """
 
-import functools
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.amazon.category_queries import TOKENIZER
 from pipelines.amazon.local import LocalEngine
 from pipelines.amazon.reader import METADATA_LAYOUTS, REVIEW_LAYOUTS, open_file
 from pipelines.common import job
-from pipelines.common.engines import require_beam
+from pipelines.common.engines import choose_engine
 from pipelines.common.rejects import Rejects
 from pipelines.common.summary import Step, finish
 from sar_tf.startup import import_tensorflow
@@ -67,7 +66,7 @@ def build_dataset(
         work = staging / "work"
         work.mkdir()
         rejects = Rejects.of_output(staging, output_dir)
-        make = _engine(engine, beam_flags)
+        make = choose_engine(engine, LocalEngine, _load_beam, beam_flags)
         with make(*files, staging, rejects, max_bad_fraction) as worker:
             logs = worker.read_reviews()
             item_queries = worker.read_queries(logs)
@@ -109,12 +108,7 @@ def build_dataset(
         shutil.rmtree(work)  # Also holds the users of a Beam job, until they are saved.
 
 
-def _engine(name: str, beam_flags: Sequence[str]) -> Callable:
-    """Makes the engine of this name from the files and the rules for them."""
-    if name == "local":
-        return LocalEngine
-    require_beam()
-    import_tensorflow()
+def _load_beam():
     from pipelines.amazon.beam import BeamEngine
 
-    return functools.partial(BeamEngine, flags=beam_flags)
+    return BeamEngine

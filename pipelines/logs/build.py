@@ -1,16 +1,15 @@
 """Makes a dataset from anybody's tables of events, items and users."""
 
-import functools
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipelines.common import job
-from pipelines.common.engines import require_beam
+from pipelines.common.engines import choose_engine
 from pipelines.common.k_core import Kept, list_steps
 from pipelines.common.negatives import check_negatives
 from pipelines.common.rejects import Rejects
@@ -64,7 +63,7 @@ def build_dataset(
         work.mkdir()
         sources = open_tables(settings, work)
         rejects = Rejects.of_output(staging, output_dir)
-        make = _engine(engine, beam_flags)
+        make = choose_engine(engine, LocalEngine, _load_beam, beam_flags)
         with make(sources, settings, staging, rejects, max_bad_fraction) as worker:
             logs = worker.read_events()
             for kind, keys in logs.keys.items():
@@ -111,15 +110,10 @@ def build_dataset(
         shutil.rmtree(work)  # Also holds the users of a Beam job, until they are saved.
 
 
-def _engine(name: str, beam_flags: Sequence[str]) -> Callable:
-    """Makes the engine of this name from the tables and the rules."""
-    if name == "local":
-        return LocalEngine
-    require_beam()
-    import_tensorflow()
+def _load_beam():
     from pipelines.logs.beam import BeamEngine
 
-    return functools.partial(BeamEngine, flags=beam_flags)
+    return BeamEngine
 
 
 def _require_users(kept: Kept, logs: Logs, settings: Settings) -> None:

@@ -10,6 +10,7 @@ from support.search_case import (
     dot_logits,
     item_vectors,
     logits_of,
+    numpy_f,
     query_vectors,
     small_model,
 )
@@ -20,12 +21,6 @@ from sar_tf.models import AEM, get
 @pytest.fixture(scope="module")
 def model():
     return small_model(AEM, num_queries=3)
-
-
-def numpy_f(model, query, item):
-    layer = model.attention
-    asked = query @ numpy(layer.queries.kernel) + numpy(layer.queries.bias)
-    return np.tanh(asked).reshape(3, WIDTH) @ item @ numpy(layer.mix)[:, 0]
 
 
 def with_clicks(rows):

@@ -43,6 +43,13 @@ def query_vectors(model, inputs=INPUTS):
     return np.tanh(rows)
 
 
+def numpy_f(model, query, item):
+    """f(q, h) of AEM and ZAM, of three queries."""
+    layer = model.attention
+    asked = query @ numpy(layer.queries.kernel) + numpy(layer.queries.bias)
+    return np.tanh(asked).reshape(3, WIDTH) @ item @ numpy(layer.mix)[:, 0]
+
+
 def logits_of(model, inputs=INPUTS):
     """The candidates' logits, from the scores."""
     scores = numpy(model.score("search", inputs)).astype("float64")

@@ -25,6 +25,7 @@ import os
 import sys
 
 from sar_tf.startup import import_tensorflow, keep_freed_memory
+from tools.arguments import positive
 from tools.benchmark.machine import describe_machine
 
 CASES = ("input", "train", "evaluate", "models", "serve", "fit")
@@ -151,7 +152,7 @@ def make_parser():
     add("--case", choices=CASES, required=True, help="what to measure")
     add("--seconds", type=float, default=20.0, help="how long, after warming up (20)")
     add("--dataset_dir", help="for input and fit: a dataset; default: a random one")
-    add("--users", type=_positive, default=5000, help="of the random dataset (5000)")
+    add("--users", type=positive, default=5000, help="of the random dataset (5000)")
     add(
         "--model",
         default="unisar",
@@ -162,12 +163,10 @@ def make_parser():
         help="for input: names of inputs, separated by commas (default: the model's)",
     )
     add("--backend", choices=("tensorflow", "jax"), default="tensorflow")
-    add(
-        "--items", type=_positive, default=12_101, help="rows of the item table (12101)"
-    )
+    add("--items", type=positive, default=12_101, help="rows of the item table (12101)")
     add(
         "--history_groups",
-        type=_positive,
+        type=positive,
         default=3,
         help="for train, evaluate and fit: groups of like history length in a batch "
         "(3); on JAX 1, at full width",
@@ -178,8 +177,8 @@ def make_parser():
         default=1,
         help="for serve: threads of an operation (1); 0: TensorFlow's own number",
     )
-    add("--steps", type=_positive, default=40, help="for fit: steps to time (40)")
-    add("--batch_size", type=_positive, default=1024, help="for fit (1024)")
+    add("--steps", type=positive, default=40, help="for fit: steps to time (40)")
+    add("--batch_size", type=positive, default=1024, help="for fit (1024)")
     add(
         "--embedding_optimizer",
         choices=("adam", "lazy_adam"),
@@ -187,13 +186,6 @@ def make_parser():
         help="for train: whether a step moves all rows of a table or those it reads",
     )
     return parser
-
-
-def _positive(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more, not {text}")
-    return value
 
 
 if __name__ == "__main__":
