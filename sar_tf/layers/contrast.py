@@ -48,14 +48,16 @@ def log_sum_exp_similarity(
 
         def gradient(*args, upstream=None):
             upstream = args[0] if upstream is None else upstream
-            d_logits = exponentials * (upstream[:, None] / total)
-            weighted = d_logits * similarity
-            d_product = ops.cast(d_logits - weighted * similarity, anchors.dtype)
-            scale = ops.cast(sharpness, anchors.dtype)
+            # What all logits of an anchor share is multiplied in outside the matrix.
+            share = upstream[:, None] / total
+            weighted = exponentials * similarity
+            d_sharpness = ops.sum(share[:, 0] * ops.sum(weighted, axis=-1))
+            d_product = ops.cast(exponentials - weighted * similarity, anchors.dtype)
+            scale = ops.cast(share * sharpness, anchors.dtype)
             return (
                 ops.matmul(d_product, others) * scale,
-                ops.matmul(ops.transpose(d_product), anchors) * scale,
-                ops.sum(weighted),
+                ops.matmul(ops.transpose(d_product), anchors * scale),
+                d_sharpness,
             )
 
         return ops.squeeze(highest + ops.log(total), axis=-1), gradient
