@@ -131,8 +131,8 @@ def _dense(gradient):
 
     if not isinstance(gradient, tf.IndexedSlices):
         return gradient
-    shape = gradient.dense_shape
-    places = tf.cast(gradient.indices[:, None], shape.dtype)
+    places = tf.cast(gradient.indices[:, None], "int64")
+    shape = tf.cast(gradient.dense_shape, "int64")
     return tf.scatter_nd(places, gradient.values, shape)
 
 
