@@ -56,20 +56,18 @@ def read_training_edges(dataset: SequenceDataset) -> Edges:
     Args:
         dataset: The dataset.
     """
-    none = np.zeros(0, np.int64)
-    parts = [(none, none, none, none)]
+    parts = [np.zeros((4, 0), np.int64)]
     for serialized in read_blocks(dataset, None):
         flat = {k: v.numpy() for k, v in parse_records(serialized, _FIELDS).items()}
         parts.append(_edges_of_block(flat))
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    user, item, query, time = (
-        x[np.argsort(columns[3], kind="stable")] for x in columns
-    )
-    return Edges(*(x.astype(np.int32) for x in (user, item, query)), time)
+    columns = np.concatenate(parts, axis=1)
+    user, item, query, time = columns[:, np.argsort(columns[3], kind="stable")]
+    user, item, query = (x.astype(np.int32) for x in (user, item, query))
+    return Edges(user, item, query, time)
 
 
-def _edges_of_block(flat: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
-    """User, item, query and time of the clicks of training in a block of users."""
+def _edges_of_block(flat: dict[str, np.ndarray]) -> np.ndarray:
+    """`(4, E)`: user, item, query and time of a block's clicks of training."""
     clicks = np.diff(flat["clicked_items_splits"])
     is_rec = flat["item"] > 0
     behavior = np.repeat(np.arange(len(clicks)), np.where(is_rec, 1, clicks))
@@ -78,7 +76,8 @@ def _edges_of_block(flat: dict[str, np.ndarray]) -> tuple[np.ndarray, ...]:
     kept = (item > 0) & _is_training(flat)[behavior]
     behavior, item = behavior[kept], item[kept]
     user = np.repeat(flat["user"], np.diff(flat["sequence_splits"]))
-    return user[behavior], item, flat["query"][behavior], flat["timestamp"][behavior]
+    query, time = flat["query"][behavior], flat["timestamp"][behavior]
+    return np.stack([user[behavior], item, query, time])
 
 
 def _is_training(flat: dict[str, np.ndarray]) -> np.ndarray:
