@@ -23,6 +23,7 @@ from sar_tf.layers.embeddings import (
 from sar_tf.layers.feature_encoder import FeatureEncoder
 from sar_tf.layers.frequency_filter import FrequencyFilter
 from sar_tf.layers.history_views import draw_chosen, draw_order
+from sar_tf.layers.id_tables import IdTables
 from sar_tf.layers.interest_contrast import (
     TripletInterestContrast,
     interest_vectors,
@@ -30,8 +31,10 @@ from sar_tf.layers.interest_contrast import (
 )
 from sar_tf.layers.masking import masked_mean, masked_softmax
 from sar_tf.layers.mmoe import MixtureOfExperts, PredictionNetwork
+from sar_tf.layers.perceptron import Perceptron
 from sar_tf.layers.post_norm import BidirectionalBlock, FilterBlock
 from sar_tf.layers.pre_norm import PreNormBlock, sinusoids
+from sar_tf.layers.projection import project_on_span
 from sar_tf.layers.query_attention import QueryAttention
 from sar_tf.layers.recency import (
     RecencyEmbedding,
@@ -42,6 +45,7 @@ from sar_tf.layers.recency import (
 )
 from sar_tf.layers.sampled_softmax import sampled_softmax_loss
 from sar_tf.layers.target_attention import TargetAttention
+from sar_tf.layers.user_instrument import UserInstrument
 from sar_tf.layers.view_contrast import (
     are_unrelated,
     find_partners,
@@ -66,8 +70,10 @@ __all__ = [
     "FeatureEncoder",
     "FilterBlock",
     "FrequencyFilter",
+    "IdTables",
     "MaskedAttention",
     "MixtureOfExperts",
+    "Perceptron",
     "PreNormBlock",
     "PredictionNetwork",
     "QueryAttention",
@@ -79,6 +85,7 @@ __all__ = [
     "TransitionEncoder",
     "TransitionFusion",
     "TripletInterestContrast",
+    "UserInstrument",
     "WordPrediction",
     "align_right",
     "are_unrelated",
@@ -94,6 +101,7 @@ __all__ = [
     "newest",
     "newest_in_time",
     "partner_contrast",
+    "project_on_span",
     "sampled_softmax_loss",
     "search_behavior",
     "sinusoids",

@@ -10,6 +10,8 @@ from sar_tf.models.dot_product import DotProductModel
 from sar_tf.models.fmlp_rec import FMLPRec
 from sar_tf.models.gru4rec import GRU4Rec
 from sar_tf.models.hem import HEM
+from sar_tf.models.iv4rec import IV4Rec
+from sar_tf.models.iv4rec_plus import IV4RecPlus
 from sar_tf.models.jsr import JSR
 from sar_tf.models.nrhub import NRHUB
 from sar_tf.models.qem import QEM
@@ -39,6 +41,8 @@ __all__ = [
     "DotProductModel",
     "FMLPRec",
     "GRU4Rec",
+    "IV4Rec",
+    "IV4RecPlus",
     "Model",
     "SASRec",
     "SESRec",
