@@ -8,6 +8,7 @@ from sar_tf.layers.attention import (
     TransitionFusion,
 )
 from sar_tf.layers.augru import AUGRU
+from sar_tf.layers.batch_norm import BatchNorm
 from sar_tf.layers.causal_attention import CausalAttention, CausalBlock
 from sar_tf.layers.clicked_items import clicks_in_time, newest_in_time, take_slots
 from sar_tf.layers.co_attention import CoAttention
@@ -24,6 +25,7 @@ from sar_tf.layers.feature_encoder import FeatureEncoder
 from sar_tf.layers.frequency_filter import FrequencyFilter
 from sar_tf.layers.history_views import draw_chosen, draw_order
 from sar_tf.layers.id_tables import IdTables
+from sar_tf.layers.intent_attention import IntentAttention
 from sar_tf.layers.interest_contrast import (
     TripletInterestContrast,
     interest_vectors,
@@ -59,6 +61,7 @@ __all__ = [
     "AUGRU",
     "ActivationUnit",
     "AdditiveAttention",
+    "BatchNorm",
     "BidirectionalBlock",
     "CausalAttention",
     "CausalBlock",
@@ -71,6 +74,7 @@ __all__ = [
     "FilterBlock",
     "FrequencyFilter",
     "IdTables",
+    "IntentAttention",
     "MaskedAttention",
     "MixtureOfExperts",
     "Perceptron",

@@ -37,7 +37,7 @@ class UserInstrument(layers.Layer):
     (2, 5, 8)
 
     Reference:
-        [Si et al., 2023](https://doi.org/10.1145/3597199)
+        [Si et al., 2023](https://doi.org/10.1145/3582425)
     """
 
     def __init__(self, num_heads: int = 8, **kwargs) -> None:

@@ -18,6 +18,7 @@ from sar_tf.models.qem import QEM
 from sar_tf.models.registry import get, names, register
 from sar_tf.models.sasrec import SASRec
 from sar_tf.models.sesrec import SESRec
+from sar_tf.models.srjgraph import SRJGraph
 from sar_tf.models.stamp import STAMP
 from sar_tf.models.tem import TEM
 from sar_tf.models.unisar import UniSAR
@@ -46,6 +47,7 @@ __all__ = [
     "Model",
     "SASRec",
     "SESRec",
+    "SRJGraph",
     "UniSAR",
     "get",
     "names",

@@ -56,7 +56,7 @@ class IV4RecPlus(InstrumentModel):
         ValueError: The dataset's queries have no words.
 
     Reference:
-        [Si et al., 2023](https://doi.org/10.1145/3597199)
+        [Si et al., 2023](https://doi.org/10.1145/3582425)
     """
 
     def __init__(

@@ -92,6 +92,7 @@ OPTIONS = {
         "dropout": 0.0,
         "prediction_units": (6, 3),
     },
+    "srjgraph": {"embedding_dim": 4, "hidden_dim": 6, "prediction_units": (8, 4)},
     "stamp": {"embedding_dim": 4, "hidden_dim": 6},
     "tem": {
         "embedding_dim": 4,
