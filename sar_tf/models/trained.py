@@ -251,11 +251,8 @@ class TrainedModel(keras.Model, metaclass=_Complete):
 
     def _layers_with_tables(self):
         """By the key of their tables in the constructor's `tables`."""
-        found = {
-            "user": self.user_encoder,
-            "item": self.item_encoder,
-            "training": self.training_tables,
-        }
+        found = {"user": self.user_encoder, "item": self.item_encoder}
+        found["training"] = self.training_tables
         return {
             owner: layer
             for owner, layer in found.items()

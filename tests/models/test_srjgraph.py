@@ -144,15 +144,6 @@ def test_a_cold_user_and_a_cold_item_have_finite_scores_and_gradients(task):
     assert all(np.isfinite(gradient).all() for gradient in result)
 
 
-def test_recommendation_knows_no_query_but_those_of_clicks():
-    """Queries of clicks count; rows of both tasks differ by the target's query."""
-    model = small_model()
-    before = numpy(model.score("rec", INPUTS))
-    other = np.where(INPUTS["rec"]["neighbor_items"] > 0, 0, 0).astype("int32")
-    result = numpy(model.score("rec", changed("rec", neighbor_queries=other)))
-    assert np.abs(result - before).max() > 1e-4
-
-
 @pytest.mark.parametrize("task", TASKS)
 def test_a_served_model_reads_its_own_tables(task):
     model = small_model()
