@@ -31,6 +31,9 @@ class Input:
         dtype: Its type.
         tasks: The tasks that have it.
         is_always_there: Whether every batch has it, whatever the model needs.
+        of_training: Whether it is looked up in the clicks of training, of which it has
+            those alone that are earlier than the target. Requests to a served model do
+            not have it: the model reads a table of all these clicks instead.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Input:
     dtype: str = "int32"
     tasks: tuple[str, ...] = TASKS
     is_always_there: bool = False
+    of_training: bool = False
 
 
 _HISTORY = (
@@ -62,6 +66,13 @@ _HISTORY = (
         "history",
         ("H", "Ns"),
         "Rank of each search in time among all behaviors of the history.",
+    ),
+    Input(
+        "rec_item_queries",
+        "history",
+        ("H", "Nr", "Z"),
+        "Queries that led to each recommended item most often, the best first.",
+        of_training=True,
     ),
 )
 _GROUPS = (
@@ -118,6 +129,55 @@ _ROW = (
         ("B", "W"),
         "Words of the target's query.",
         tasks=("search",),
+    ),
+    Input(
+        "candidate_queries",
+        "row",
+        ("B", "C", "Z"),
+        "Queries that led to each candidate most often, the best first.",
+        of_training=True,
+    ),
+    Input(
+        "neighbor_items",
+        "row",
+        ("B", "M"),
+        "Items of the user's clicks, drawn with replacement, the newest first.",
+        of_training=True,
+    ),
+    Input(
+        "neighbor_queries",
+        "row",
+        ("B", "M"),
+        "Queries of these clicks; 0 of recommendations.",
+        of_training=True,
+    ),
+    Input(
+        "candidate_users",
+        "row",
+        ("B", "C"),
+        "For each candidate a user who clicked it.",
+        of_training=True,
+    ),
+    Input(
+        "candidate_user_queries",
+        "row",
+        ("B", "C"),
+        "Queries of these clicks; 0 of recommendations.",
+        of_training=True,
+    ),
+    Input(
+        "second_items",
+        "row",
+        ("B", "C", "M"),
+        "Items of the clicks of this user, as neighbor_items.",
+        of_training=True,
+    ),
+    Input(
+        "second_queries",
+        "row",
+        ("B", "C", "M"),
+        "Queries of these clicks; 0 of recommendations.",
+        of_training=True,
     ),
 )
 _LABEL = (

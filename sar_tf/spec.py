@@ -23,6 +23,8 @@ class DataSpec:
         user_features, item_features: Highest id of each categorical feature; of a
             multi-valued feature, a list of its highest id and its most values.
         caption_length: Words of an item's caption; 0 where items have none.
+        max_item_queries: Queries that led to an item which a model reads.
+        max_neighbors: Clicks of a user which a model of the graph of clicks reads.
         fingerprint: What the dense ids stand for, as `SequenceDataset.fingerprint`;
             "" where that is unknown.
     """
@@ -39,6 +41,8 @@ class DataSpec:
     user_features: dict[str, int | list[int]] = dataclasses.field(default_factory=dict)
     item_features: dict[str, int | list[int]] = dataclasses.field(default_factory=dict)
     caption_length: int = 0
+    max_item_queries: int = 3
+    max_neighbors: int = 25
     fingerprint: str = ""
 
     @property
@@ -59,6 +63,8 @@ def axis_sizes(spec: DataSpec) -> dict[str, int]:
         "Ns": spec.max_search_history,
         "W": spec.max_query_words,
         "K": spec.max_clicked_items,
+        "Z": spec.max_item_queries,
+        "M": spec.max_neighbors,
     }
 
 

@@ -1,7 +1,8 @@
 """What a pipeline of batches is told, and the numbers that follow from it."""
 
 import dataclasses
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,11 @@ import tensorflow as tf
 
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.dataset_info import DatasetError
+from sar_tf.data.from_training import TRAINING_TABLES, FromTraining, LazyTables
 from sar_tf.data.schema import SPLITS, TASKS
 from sar_tf.data.sizes import data_spec
 from sar_tf.data.targets import ALL, count_targets
+from sar_tf.data.training_edges import read_training_edges
 from sar_tf.inputs import ALL_NEEDS, check_needs
 from sar_tf.spec import DataSpec
 
@@ -31,6 +34,8 @@ class BatchSettings:
         max_rec_history, max_search_history: Number of slots of a history.
         max_query_words, max_clicked_items: Number of words of a query and of clicked
             items of a session; None is the dataset's maximum.
+        max_item_queries, max_neighbors: Number of queries of an item, and of clicks of
+            a user, that models read which look up the clicks of training.
         num_negatives: Number of training negatives for each positive.
         num_sampled: Number of items and of queries drawn at each training step.
         num_groups: Number of groups of histories of similar length in a batch; see
@@ -55,6 +60,8 @@ class BatchSettings:
     max_search_history: int = 30
     max_query_words: int | None = None
     max_clicked_items: int | None = None
+    max_item_queries: int = 3
+    max_neighbors: int = 25
     num_negatives: int = 4
     num_sampled: int = 1024
     num_groups: int = 3
@@ -111,21 +118,56 @@ class BatchSettings:
             max_search_history=self.max_search_history,
             max_query_words=self._limit("max_query_words"),
             max_clicked_items=self._limit("max_clicked_items"),
+            max_item_queries=self.max_item_queries,
+            max_neighbors=self.max_neighbors,
         )
 
     @property
-    def tables(self) -> dict[str, dict[str, np.ndarray]]:
+    def tables(self) -> dict[str, Mapping[str, np.ndarray]]:
         """What a model's constructor takes: the features of all users and items.
 
-        And the "popularity" of items, `{task: training targets of each item}`.
+        And the "popularity" of items, `{task: training targets of each item}`; and
+        "training", what served models read of the clicks of training, which is made
+        when it is read.
         """
         width = self._limit("max_query_words")
 
         def make():
-            popularity = {"popularity": self.dataset.popularity()}
-            return self.dataset.feature_tables(width) | popularity
+            tables = {"popularity": self.dataset.popularity()}
+            return self.dataset.feature_tables(width) | tables
 
-        return self._cached(("tables", width), make)
+        return self._cached(("tables", width), make) | {"training": self._lazy_tables}
+
+    @property
+    def from_training(self) -> FromTraining:
+        """What is looked up in the clicks of training."""
+        sizes = {n: getattr(self, n) for n in ("max_item_queries", "max_neighbors")}
+
+        def make():
+            # Also where a batch's graph is made that reads them.
+            with tf.init_scope():
+                edges = self._cached("edges", lambda: read_training_edges(self.dataset))
+            info = self.dataset.info
+            numbers = {"num_users": info.num_users, "num_items": info.num_items}
+            return FromTraining(edges, **numbers, **sizes)
+
+        return self._cached(("from_training", *sizes.values()), make)
+
+    @property
+    def _lazy_tables(self) -> LazyTables:
+        width = self._limit("max_query_words")
+        key = "training_tables", self.max_item_queries, self.max_neighbors, width
+
+        def make():
+            names = TRAINING_TABLES
+            makers = {n: functools.partial(self._training_table, n) for n in names}
+            words = {"query_words": lambda: self.dataset.query_words(width)}
+            return LazyTables(makers | words)
+
+        return self._cached(key, make)
+
+    def _training_table(self, name: str) -> np.ndarray:
+        return self.from_training.table(name)
 
     def steps_per_epoch(self, split: str = "train") -> int:
         """Steps in which every target of a split appears once."""

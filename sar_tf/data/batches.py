@@ -33,9 +33,9 @@ def make_batch(
 
     Args:
         rows: For each task "user" and "history_end" `(B,)`, "candidates" `(B, C)`,
-            "query" `(B,)` for the search task, and the columns of
-            `windows.cut_windows`. Rows of equal "user" and "history_end" have the
-            same history.
+            "query" `(B,)` for the search task, the columns of `windows.cut_windows`,
+            and inputs that were looked up in the clicks of training. Rows of equal
+            "user" and "history_end" have the same history.
         query_words: `(num_queries + 1, W)` the words of every query.
         num_groups: Number of groups of histories of similar length, see
             `history_groups`. With 1, every row has its own history and all shapes are
@@ -64,8 +64,13 @@ def make_batch(
             inputs["query"] = columns["query"]
         if task == "search" and "query_words" in needs:
             inputs["query_words"] = tf.gather(query_words, columns["query"])
+        inputs |= {n: columns[n] for n in needs if n in columns and _is_looked_up(n)}
         batch[task] = inputs
     return batch
+
+
+def _is_looked_up(name):
+    return INPUTS[name].of_training and INPUTS[name].part == "row"
 
 
 def _concatenate(rows, names):

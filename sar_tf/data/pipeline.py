@@ -15,6 +15,7 @@ from sar_tf.data.batches import (
     make_batch,
     sample_queries_and_items,
 )
+from sar_tf.data.from_training import needs_training
 from sar_tf.data.schema import TASKS
 from sar_tf.data.similar_items import SimilarItems, draw_similar, index_similar
 from sar_tf.data.targets import (
@@ -141,6 +142,7 @@ class BatchPipeline(BatchSettings):
                 if "sequence_negatives" in self.made_inputs
                 else 0
             ),
+            reads_time=needs_training(self.made_inputs),
             users=users,
             worker=self.worker,
             num_workers=self.num_workers,
@@ -170,14 +172,27 @@ class BatchPipeline(BatchSettings):
         return rows.map(functools.partial(fill_up, size=-(-max(numbers) // elements)))
 
     @plain_graph
-    def _finish(self, rows: dict[str, dict]) -> dict[str, dict]:
+    def _finish(
+        self, rows: dict[str, dict], seed: tf.Tensor | None = None
+    ) -> dict[str, dict]:
+        if needs_training(self.made_inputs):
+            rows = {
+                task: columns
+                | self.from_training.columns(
+                    columns,
+                    self.made_inputs,
+                    None if seed is None else fold_in(seed, TASKS[task]),
+                )
+                for task, columns in rows.items()
+            }
         return make_batch(rows, self.query_words, self.num_groups, self.made_inputs)
 
     @plain_graph
     def _finish_training(
         self, step: tf.Tensor, rows: dict[str, dict], seed: tf.Tensor
     ) -> dict[str, dict]:
-        batch = self._finish(rows)
+        look_up_seed = fold_in(fold_in(seed, len(TASKS) + 3), step)
+        batch = self._finish(rows, look_up_seed)
         own_seed = fold_in(fold_in(seed, len(TASKS) + 1), step)
         label_seed = fold_in(fold_in(seed, len(TASKS) + 2), step)
         # Another seed than those of the tasks' targets, and the same in all replicas

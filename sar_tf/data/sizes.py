@@ -12,6 +12,8 @@ def data_spec(
     max_search_history: int,
     max_query_words: int,
     max_clicked_items: int,
+    max_item_queries: int,
+    max_neighbors: int,
 ) -> DataSpec:
     """The `DataSpec` of a dataset whose batches have these widths.
 
@@ -34,6 +36,8 @@ def data_spec(
         user_features=features.get("user", {}),
         item_features=features.get("item", {}),
         caption_length=max_query_words if has_caption else 0,
+        max_item_queries=max_item_queries,
+        max_neighbors=max_neighbors,
         fingerprint=dataset.fingerprint,
     )
 

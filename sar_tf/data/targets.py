@@ -55,6 +55,7 @@ class TargetReader:
     max_clicked_items: int
     num_negatives: int
     reads_history: bool = True
+    reads_time: bool = False
     sequence_negatives: int = 0
     users: tuple[int, ...] | None = None
     worker: int = 0
@@ -71,7 +72,8 @@ class TargetReader:
         Returns:
             A dataset of dicts: the columns of `windows.cut_windows`, "user" `(T,)`,
             "history_end" `(T,)` within the user's sequence, "candidates" `(T, C)` with
-            the positive first and, for searches, "query" `(T,)`. In training also
+            the positive first and, for searches, "query" `(T,)`; with `reads_time`
+            the target's "time" `(T,)`, int64. In training also
             "is_last" `(T,)`, whether it is its user's last target of the task and
             split, and "sequence_negatives" `(T, sequence_negatives)` where there are
             any. It has at least one element, which may have no rows.
@@ -107,8 +109,12 @@ class TargetReader:
     ) -> dict:
         """The sequences of a block of users, and its targets."""
         more = "candidates" if seed is None else "user_items"
-        flat = parse_records(serialized, (*_FIELDS, more))
-        flat = {name: tf.cast(column, tf.int32) for name, column in flat.items()}
+        times = ("timestamp",) if self.reads_time else ()
+        flat = parse_records(serialized, (*_FIELDS, more, *times))
+        flat = {
+            name: column if name in times else tf.cast(column, tf.int32)
+            for name, column in flat.items()
+        }
 
         wanted = tf.equal(flat["target_task"], TASKS[task])
         if split != ALL:
@@ -172,6 +178,8 @@ class TargetReader:
                 rows["sequence_negatives"] = draw(
                     self.sequence_negatives, fold_in(seed, 1)
                 )
+        if self.reads_time:
+            rows["time"] = targets["time"]
         rows["user"] = targets["user"]
         rows["history_end"] = targets["history_end"] - targets["history_start"]
         rows["candidates"] = tf.concat([targets["item"][:, None], others], axis=1)
@@ -232,7 +240,7 @@ def _gather_targets(
     row = tf.gather(_owners(flat), target)
     start = tf.gather(flat["sequence_splits"], row)
     behavior = start + tf.gather(flat["target_behavior"], target)
-    return {
+    gathered = {
         "row": row,  # Index of the target's user in the block.
         "user": tf.gather(flat["user"], row),
         "item": tf.gather(flat["target_item"], target),
@@ -240,6 +248,9 @@ def _gather_targets(
         "history_start": start,
         "history_end": start + tf.gather(flat["target_history_end"], target),
     }
+    if "timestamp" in flat:
+        gathered["time"] = tf.gather(flat["timestamp"], behavior)
+    return gathered
 
 
 def _is_last_of_user(target: tf.Tensor, row: tf.Tensor) -> tf.Tensor:

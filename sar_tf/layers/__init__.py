@@ -8,6 +8,7 @@ from sar_tf.layers.attention import (
     TransitionFusion,
 )
 from sar_tf.layers.augru import AUGRU
+from sar_tf.layers.batch_norm import BatchNorm
 from sar_tf.layers.causal_attention import CausalAttention, CausalBlock
 from sar_tf.layers.clicked_items import clicks_in_time, newest_in_time, take_slots
 from sar_tf.layers.co_attention import CoAttention
@@ -23,6 +24,8 @@ from sar_tf.layers.embeddings import (
 from sar_tf.layers.feature_encoder import FeatureEncoder
 from sar_tf.layers.frequency_filter import FrequencyFilter
 from sar_tf.layers.history_views import draw_chosen, draw_order
+from sar_tf.layers.id_tables import IdTables
+from sar_tf.layers.intent_attention import IntentAttention
 from sar_tf.layers.interest_contrast import (
     TripletInterestContrast,
     interest_vectors,
@@ -30,8 +33,10 @@ from sar_tf.layers.interest_contrast import (
 )
 from sar_tf.layers.masking import masked_mean, masked_softmax
 from sar_tf.layers.mmoe import MixtureOfExperts, PredictionNetwork
+from sar_tf.layers.perceptron import Perceptron
 from sar_tf.layers.post_norm import BidirectionalBlock, FilterBlock
 from sar_tf.layers.pre_norm import PreNormBlock, sinusoids
+from sar_tf.layers.projection import project_on_span
 from sar_tf.layers.query_attention import QueryAttention
 from sar_tf.layers.recency import (
     RecencyEmbedding,
@@ -42,6 +47,7 @@ from sar_tf.layers.recency import (
 )
 from sar_tf.layers.sampled_softmax import sampled_softmax_loss
 from sar_tf.layers.target_attention import TargetAttention
+from sar_tf.layers.user_instrument import UserInstrument
 from sar_tf.layers.view_contrast import (
     are_unrelated,
     find_partners,
@@ -55,6 +61,7 @@ __all__ = [
     "AUGRU",
     "ActivationUnit",
     "AdditiveAttention",
+    "BatchNorm",
     "BidirectionalBlock",
     "CausalAttention",
     "CausalBlock",
@@ -66,8 +73,11 @@ __all__ = [
     "FeatureEncoder",
     "FilterBlock",
     "FrequencyFilter",
+    "IdTables",
+    "IntentAttention",
     "MaskedAttention",
     "MixtureOfExperts",
+    "Perceptron",
     "PreNormBlock",
     "PredictionNetwork",
     "QueryAttention",
@@ -79,6 +89,7 @@ __all__ = [
     "TransitionEncoder",
     "TransitionFusion",
     "TripletInterestContrast",
+    "UserInstrument",
     "WordPrediction",
     "align_right",
     "are_unrelated",
@@ -94,6 +105,7 @@ __all__ = [
     "newest",
     "newest_in_time",
     "partner_contrast",
+    "project_on_span",
     "sampled_softmax_loss",
     "search_behavior",
     "sinusoids",

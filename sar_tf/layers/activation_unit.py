@@ -7,6 +7,7 @@ from keras import layers, ops
 
 from sar_tf.layers.dice import Dice
 from sar_tf.layers.masking import key_mask_bias, softmax
+from sar_tf.layers.slices import in_slices
 
 NORMALIZE = ("none", "scale", "softmax")
 ACTIVATIONS = ("sigmoid", "dice")
@@ -115,21 +116,11 @@ class ActivationUnit(layers.Layer):
         is_few = num_candidates is not None and num_candidates <= self.slice_size
         if training or is_few:
             return self._read(history, candidates, mask, training)
-        return self._read_slices(history, candidates, mask)
-
-    def _read_slices(self, history, candidates, mask):
-        """Reads the candidates slice by slice."""
-        rows, count, width = ops.shape(candidates)
-        slices = -(-count // self.slice_size)
-        padded = slices * self.slice_size
-        parts = ops.pad(candidates, ((0, 0), (0, padded - count), (0, 0)))
-        parts = ops.reshape(parts, (rows, slices, self.slice_size, width))
-        read = ops.map(
+        return in_slices(
             lambda part: self._read(history, part, mask, training=False),
-            ops.transpose(parts, (1, 0, 2, 3)),
+            candidates,
+            self.slice_size,
         )
-        read = ops.reshape(ops.transpose(read, (1, 0, 2, 3)), (rows, padded, width))
-        return read[:, :count]
 
     def _read(self, history, candidates, mask, training):
         weights = self._weights(history, candidates, mask, training)

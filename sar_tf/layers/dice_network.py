@@ -15,6 +15,7 @@ class DiceNetwork(layers.Layer):
 
     Args:
         units: widths of the hidden layers.
+        last_bias: whether the linear unit has a bias.
 
     Call arguments:
         x: `(..., K)`.
@@ -35,21 +36,25 @@ class DiceNetwork(layers.Layer):
         [Zhou et al., 2018](https://arxiv.org/abs/1706.06978)
     """
 
-    def __init__(self, units: Sequence[int] = (200, 80), **kwargs) -> None:
+    def __init__(
+        self, units: Sequence[int] = (200, 80), last_bias: bool = True, **kwargs
+    ) -> None:
         super().__init__(**kwargs)
         self.units = tuple(units)
         self.hidden = [self._dense(size, f"dense_{i}") for i, size in enumerate(units)]
         self.dices = [
             Dice(name=f"dice_{i}", dtype=self.dtype_policy) for i in range(len(units))
         ]
-        self.logit = self._dense(1, "logit")
+        self.last_bias = last_bias
+        self.logit = self._dense(1, "logit", use_bias=last_bias)
 
-    def _dense(self, units, name):
+    def _dense(self, units, name, **options):
         return layers.Dense(
             units,
             kernel_initializer="glorot_normal",
             name=name,
             dtype=self.dtype_policy,
+            **options,
         )
 
     def build(self, x_shape, mask_shape=None):
@@ -69,4 +74,8 @@ class DiceNetwork(layers.Layer):
         return x_shape[:-1]
 
     def get_config(self):
-        return {**super().get_config(), "units": self.units}
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "last_bias": self.last_bias,
+        }

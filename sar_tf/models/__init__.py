@@ -10,12 +10,15 @@ from sar_tf.models.dot_product import DotProductModel
 from sar_tf.models.fmlp_rec import FMLPRec
 from sar_tf.models.gru4rec import GRU4Rec
 from sar_tf.models.hem import HEM
+from sar_tf.models.iv4rec import IV4Rec
+from sar_tf.models.iv4rec_plus import IV4RecPlus
 from sar_tf.models.jsr import JSR
 from sar_tf.models.nrhub import NRHUB
 from sar_tf.models.qem import QEM
 from sar_tf.models.registry import get, names, register
 from sar_tf.models.sasrec import SASRec
 from sar_tf.models.sesrec import SESRec
+from sar_tf.models.srjgraph import SRJGraph
 from sar_tf.models.stamp import STAMP
 from sar_tf.models.tem import TEM
 from sar_tf.models.unisar import UniSAR
@@ -39,9 +42,12 @@ __all__ = [
     "DotProductModel",
     "FMLPRec",
     "GRU4Rec",
+    "IV4Rec",
+    "IV4RecPlus",
     "Model",
     "SASRec",
     "SESRec",
+    "SRJGraph",
     "UniSAR",
     "get",
     "names",

@@ -79,6 +79,7 @@ class Model(Retrieval, TrainedModel):
         self.item_encoder: Any = None
         self.user_encoder: Any = None
         self.query_encoder: Any = None
+        self.training_tables: Any = None
         self.loss_weights: dict[str, float] = {}
         self.task_weights = dict.fromkeys(self.tasks, 1.0)
         self._add_retrieval_head(retrieval_weight, retrieval_dim)

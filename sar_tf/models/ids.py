@@ -16,6 +16,8 @@ _KINDS = {
         "sequence_items",
         "sequence_negatives",
         "similar_items",
+        "neighbor_items",
+        "second_items",
     ),
     "num_queries": (
         "search_queries",
@@ -23,6 +25,11 @@ _KINDS = {
         "target_query",
         "sampled_queries",
         "pair_queries",
+        "rec_item_queries",
+        "candidate_queries",
+        "neighbor_queries",
+        "candidate_user_queries",
+        "second_queries",
     ),
     "num_words": (
         "search_words",
@@ -33,7 +40,7 @@ _KINDS = {
         "sampled_words",
     ),
     "num_search_sources": ("search_sources",),
-    "num_users": ("user", "target_user"),
+    "num_users": ("user", "target_user", "candidate_users"),
     "positions": ("rec_positions", "search_positions"),
 }
 # Name of each input of ids -> what tells its highest id.

@@ -10,6 +10,7 @@ from keras import ops
 from sar_tf.inputs import check_needs
 from sar_tf.layers import replicas
 from sar_tf.layers.feature_encoder import FeatureEncoder
+from sar_tf.layers.id_tables import IdTables
 from sar_tf.metrics.ranking import RankingMetrics
 from sar_tf.models.reduction import mean_of_terms
 from sar_tf.settings import Setting, argument_texts, keyword_settings
@@ -245,34 +246,36 @@ class TrainedModel(keras.Model, metaclass=_Complete):
     def set_weights(self, weights: list) -> None:
         """As Keras'; the feature tables are among the weights."""
         super().set_weights(weights)
-        for encoder in self._feature_encoders().values():
-            encoder.has_tables = True
+        for layer in self._layers_with_tables().values():
+            layer.has_tables = True
 
-    def _feature_encoders(self):
-        encoders = {"user": self.user_encoder, "item": self.item_encoder}
+    def _layers_with_tables(self):
+        """By the key of their tables in the constructor's `tables`."""
+        found = {"user": self.user_encoder, "item": self.item_encoder}
+        found["training"] = self.training_tables
         return {
-            owner: encoder
-            for owner, encoder in encoders.items()
-            if isinstance(encoder, FeatureEncoder) and encoder.built
+            owner: layer
+            for owner, layer in found.items()
+            if isinstance(layer, (FeatureEncoder, IdTables)) and layer.built
         }
 
     def _set_tables(self, tables):
-        for owner, encoder in self._feature_encoders().items():
-            if encoder.has_tables:
+        for owner, layer in self._layers_with_tables().items():
+            if layer.has_tables:
                 continue
-            if tables is None:
+            if tables is None or owner not in tables:
                 raise ValueError(
                     f"{type(self).__name__} needs the feature tables of this dataset: "
                     f"pass tables=data.tables (features of {owner}: "
-                    f"{', '.join(encoder.tables)})"
+                    f"{', '.join(layer.tables)})"
                 )
-            encoder.set_tables(tables[owner])
+            layer.set_tables(tables[owner])
 
     def _require_tables(self):
         if self._tables is TABLES_IN_FILE:  # being built
             return
-        for owner, encoder in self._feature_encoders().items():
-            if not encoder.has_tables:
+        for owner, layer in self._layers_with_tables().items():
+            if not layer.has_tables:
                 raise ValueError(
                     f"{type(self).__name__} has no feature tables of {owner}: load "
                     "its weights first, or pass tables=data.tables to the constructor"

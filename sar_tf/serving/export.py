@@ -182,7 +182,7 @@ def dense_signature(task: str, model: Model) -> dict[str, tf.TensorSpec]:
             [sizes.get(axis) for axis in entry.axes], entry.dtype, entry.name
         )
         for entry in wanted
-        if entry.name not in _NOT_ASKED_FOR
+        if entry.name not in _NOT_ASKED_FOR and not entry.of_training
     }
 
 
@@ -214,10 +214,10 @@ def _specs(*entries):
 
 
 def _dense_ranker(model, task, constants):
-    of_history = [entry.name for entry in inputs_of(("history",), model.needs)]
+    of_history = {entry.name for entry in inputs_of(("history",), model.needs)}
 
     def rank(features):
-        history = {name: features[name] for name in of_history}
+        history = {n: x for n, x in features.items() if n in of_history}
         inputs = {n: x for n, x in features.items() if n not in history}
         inputs["history_row"] = tf.range(tf.shape(features["candidates"])[0])
         with constants():

@@ -8,7 +8,8 @@ import numpy as np
 
 from sar_tf.inputs import INPUTS, ROW_PARTS
 from sar_tf.interop.pairs import slot_pairs
-from sar_tf.spec import DataSpec
+from sar_tf.models.ids import KIND_OF_ID
+from sar_tf.spec import DataSpec, axis_sizes
 
 SPEC = DataSpec(
     num_users=7,
@@ -23,6 +24,8 @@ SPEC = DataSpec(
     user_features={"level": 3},
     item_features={"category": 4, "brand": 2},
     caption_length=3,
+    max_item_queries=2,
+    max_neighbors=4,
 )
 
 
@@ -40,7 +43,21 @@ def feature_tables(spec, seed=0):
     if spec.caption_length:
         shape = (spec.num_items + 1, spec.caption_length)
         item["caption"] = table(spec.num_words, shape)
-    return {"user": user, "item": item}
+    return {"user": user, "item": item, "training": training_tables(spec, table)}
+
+
+def training_tables(spec, table):
+    """Tables of what items and users did in training, and of the queries' words."""
+    users, items = spec.num_users + 1, spec.num_items + 1
+    shapes = {
+        "item_queries": (spec.num_queries, (items, spec.max_item_queries)),
+        "user_items": (spec.num_items, (users, spec.max_neighbors)),
+        "user_queries": (spec.num_queries, (users, spec.max_neighbors)),
+        "item_users": (spec.num_users, (items, 1)),
+        "item_user_queries": (spec.num_queries, (items, 1)),
+        "query_words": (spec.num_words, (spec.num_queries + 1, spec.max_query_words)),
+    }
+    return {name: table(*shape) for name, shape in shapes.items()}
 
 
 def random_histories(spec, sizes, seed=0):
@@ -132,6 +149,12 @@ def batch(spec, histories, groups=None, num_candidates=3, num_samples=5, seed=0)
         "is_target": np.full(size, True),
         **slot_pairs(history),
     }
+    for name, entry in INPUTS.items():
+        if entry.of_training:
+            sizes = {"H": size, "B": size, "C": num_candidates, **axis_sizes(spec)}
+            part = history if entry.part == "history" else shared
+            highest = getattr(spec, KIND_OF_ID[name])
+            part[name] = integers(0, highest + 1, [sizes[axis] for axis in entry.axes])
     search = {
         **shared,
         "query": integers(1, spec.num_queries + 1, size),

@@ -135,10 +135,11 @@ def _measure_model(args, model):
 
 def _needs(model):
     """The inputs that a model of its default hyperparameters needs."""
-    from tools.benchmark.random_batches import BEAUTY
+    from tools.benchmark.random_batches import BEAUTY, RandomBatches
 
     few = {"num_users": 1, "num_items": 1, "num_words": 1, "num_queries": 1}
-    return model(dataclasses.replace(BEAUTY, **few)).needs
+    spec = dataclasses.replace(BEAUTY, **few)
+    return model(spec, RandomBatches(spec=spec).tables).needs
 
 
 def make_parser():

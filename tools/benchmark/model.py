@@ -63,7 +63,7 @@ def measure_evaluation(name, batches, *, sizes, seconds):
 def make_model(name, batches):
     """A model with random weights, not compiled."""
     keras.utils.set_random_seed(1)
-    return models.get(name)(batches.spec)
+    return models.get(name)(batches.spec, batches.tables)
 
 
 def peak_memory():

@@ -70,6 +70,22 @@ class RandomBatches:
             for rng, size in zip(self._generators(), sizes, strict=False)
         ]
 
+    @property
+    def tables(self) -> dict[str, dict[str, np.ndarray]]:
+        """What models take of the clicks of training: nothing, but the words."""
+        users, items = self.spec.num_users + 1, self.spec.num_items + 1
+        neighbors = np.zeros((users, self.spec.max_neighbors), np.int32)
+        others = np.zeros((items, 1), np.int32)
+        tables = {
+            "item_queries": np.zeros((items, self.spec.max_item_queries), np.int32),
+            "user_items": neighbors,
+            "user_queries": neighbors,
+            "item_users": others,
+            "item_user_queries": others,
+            "query_words": self._query_words,
+        }
+        return {"training": tables}
+
     def _generators(self):
         """A random generator for each batch, whatever the size of those before."""
         for index in itertools.count():
@@ -82,12 +98,15 @@ class RandomBatches:
         users = rng.integers(1, self.spec.num_users + 1, size)
         own = self._histories(rng, np.sort(lengths))
         shared = {"is_target": np.full(size, True), "user": users}
+        own |= self._instruments(own["rec_items"], "rec_item_queries")
         batch = {}
         for place, task in enumerate(self.tasks):
             # With one group each task has copies of the histories, at their full width.
             first = place * size if self.num_groups == 1 else 0
             arrays = {**shared, "history_row": first + np.arange(size)}
             arrays["candidates"] = self._items(rng, (size, num_candidates))
+            arrays |= self._instruments(arrays["candidates"], "candidate_queries")
+            arrays |= self._neighbors(rng, size, num_candidates)
             arrays["query"] = self._query_of(arrays["candidates"][:, 0])
             arrays["query_words"] = self._query_words[arrays["query"]]
             if training:
@@ -132,6 +151,27 @@ class RandomBatches:
 
     def _query_of(self, items):
         return np.where(items > 0, 1 + items % self.spec.num_queries, 0)
+
+    def _instruments(self, items, name):
+        """Each item's queries; all have as many."""
+        places = np.arange(self.spec.max_item_queries)
+        items = items[..., None]
+        return {name: self._query_of(np.where(items, items + places, 0))}
+
+    def _neighbors(self, rng, size, num_candidates):
+        """Neighbors in the graph of clicks, every second click of a search."""
+        number = self.spec.max_neighbors
+        items = self._items(rng, (size, number))
+        second = self._items(rng, (size, num_candidates, number))
+        shape = size, num_candidates
+        return {
+            "neighbor_items": items,
+            "neighbor_queries": self._query_of(items) * (items % 2),
+            "candidate_users": rng.integers(1, self.spec.num_users + 1, shape),
+            "candidate_user_queries": rng.integers(0, self.spec.num_queries + 1, shape),
+            "second_items": second,
+            "second_queries": self._query_of(second) * (second % 2),
+        }
 
     def _draws(self, rng, number):
         queries = rng.integers(1, self.spec.num_queries + 1, number)

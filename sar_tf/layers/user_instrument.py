@@ -1,0 +1,89 @@
+"""What a user's queries tell about the user, for a candidate."""
+
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from sar_tf.layers.masked_attention import MaskedAttention
+from sar_tf.layers.masking import masked_softmax
+
+
+@keras.saving.register_keras_serializable("sar_tf")
+class UserInstrument(layers.Layer):
+    """Queries that see each other, pooled by a candidate.
+
+        y = MultiHeadAttention(W x + b)
+        a_t = v . tanh(W_q c + W_k y_t + b_k),  result = sum_t softmax_t(a_t) W_v y_t
+
+    over the queries x_t of the mask, for a candidate's vector c.
+
+    Args:
+        num_heads: heads of the attention between queries, a divisor of D.
+
+    Call arguments:
+        queries: `(B, N, D)`.
+        mask: bool `(B, N)`, true where a slot holds a search.
+        candidates: `(B, C, D)`.
+
+    Returns:
+        `(B, C, D)`; 0 where there are no queries.
+
+    Example:
+
+    >>> import numpy as np
+    >>> x, mask = np.ones((2, 6, 8), "float32"), np.ones((2, 6), bool)
+    >>> tuple(UserInstrument(num_heads=2)(x, mask, np.ones((2, 5, 8), "float32")).shape)
+    (2, 5, 8)
+
+    Reference:
+        [Si et al., 2023](https://doi.org/10.1145/3582425)
+    """
+
+    def __init__(self, num_heads: int = 8, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.num_heads = num_heads
+        self.attention = MaskedAttention(
+            num_heads, name="attention", dtype=self.dtype_policy
+        )
+
+    def build(self, queries_shape, mask_shape=None, candidates_shape=None):
+        width = queries_shape[-1]
+        self.linear = self._dense(width, "linear")
+        self.of_candidate = self._dense(width, "of_candidate", use_bias=False)
+        self.of_key = self._dense(width, "of_key")
+        self.of_value = self._dense(width, "of_value", use_bias=False)
+        self.logit = self._dense(1, "logit", use_bias=False)
+        self.attention.build((None, None, width), (None, None, width))
+        for dense in (
+            self.linear,
+            self.of_candidate,
+            self.of_key,
+            self.of_value,
+            self.logit,
+        ):
+            dense.build((None, width))
+
+    def _dense(self, units, name, **options):
+        return layers.Dense(
+            units,
+            kernel_initializer="glorot_normal",
+            name=name,
+            dtype=self.dtype_policy,
+            **options,
+        )
+
+    def call(self, queries: Any, mask: Any, candidates: Any) -> Any:
+        x = self.linear(queries)
+        y = self.attention(x, x, mask)
+        asked = self.of_candidate(candidates)[:, :, None, :]
+        hidden = ops.tanh(asked + self.of_key(y)[:, None, :, :])
+        logits = ops.squeeze(self.logit(hidden), axis=-1)
+        weights = masked_softmax(ops.cast(logits, "float32"), mask[:, None, :])
+        return ops.matmul(ops.cast(weights, y.dtype), self.of_value(y))
+
+    def compute_output_shape(self, queries_shape, mask_shape, candidates_shape):
+        return candidates_shape
+
+    def get_config(self):
+        return {**super().get_config(), "num_heads": self.num_heads}
