@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tools.figures.style import STYLES
 from tools.results.collect import Method, Run, StudyError
 
 
@@ -119,19 +120,3 @@ def draw(figure, curves: Sequence[Curve]) -> None:
         panel.set_title(column)
         panel.xaxis.get_major_locator().set_params(integer=True)
         panel.legend(frameon=False)
-
-
-# Okabe and Ito's colours, which the colour-blind tell apart; dashes and marks serve
-# print without colour.
-STYLES = [
-    {"color": color, "linestyle": dashes, "marker": mark, "markersize": 4}
-    for color, dashes, mark in (
-        ("#0072B2", "-", "o"),
-        ("#D55E00", "--", "s"),
-        ("#009E73", "-.", "^"),
-        ("#CC79A7", ":", "D"),
-        ("#E69F00", "-", "v"),
-        ("#56B4E9", "--", "x"),
-        ("#000000", "-.", "+"),
-    )
-]
