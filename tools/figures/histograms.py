@@ -91,9 +91,16 @@ def draw(figure, histograms: Sequence[Histogram], value: str, unit: str) -> None
                 label=label,
             )
             if np.isfinite(one.mean):
-                panel.axvline(one.mean, color=color, linestyle=dashes, linewidth=0.8)
+                # The legend is above the lines.
+                panel.axvline(
+                    one.mean,
+                    ymax=0.78,
+                    color=color,
+                    linestyle=dashes,
+                    linewidth=0.8,
+                )
         panel.set_xlabel(value)
         panel.set_title(title, fontsize=10)
         panel.legend(frameon=False, fontsize=8, loc="upper left")
-        panel.margins(y=0.25)
+        panel.margins(y=0.3)
     panels[0].set_ylabel(f"{unit} (%)")

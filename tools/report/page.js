@@ -1,13 +1,16 @@
 "use strict";
 const tip = document.getElementById("tip");
 
-function showTip(nodes, x, y) {
+// Above a place; or beside a cursor, so that it leaves the legend free.
+function showTip(nodes, x, y, beside = false) {
   tip.replaceChildren(...nodes);
   tip.hidden = false;
   const box = tip.getBoundingClientRect();
-  const left = Math.min(Math.max(8, x + 14), innerWidth - box.width - 8);
-  const above = y - box.height - 12;
-  tip.style.left = left + "px";
+  const farthest = innerWidth - box.width - 8;
+  const isRight = !beside || x + 14 <= farthest;
+  const left = isRight ? x + 14 : x - 14 - box.width;
+  const above = beside ? y : y - box.height - 12;
+  tip.style.left = Math.min(Math.max(8, left), farthest) + "px";
   tip.style.top = (above > 8 ? above : y + 18) + "px";
 }
 
@@ -76,7 +79,7 @@ function tellEpoch(svg, about, index) {
     });
   const box = svg.getBoundingClientRect();
   const scale = box.width / svg.viewBox.baseVal.width;
-  showTip([bold("epoch " + (index + 1)), ...lines], box.left + place * scale, box.top + 60);
+  showTip([bold("epoch " + (index + 1)), ...lines], box.left + place * scale, box.top + 30, true);
 }
 
 for (const svg of document.querySelectorAll("[data-chart]")) {
