@@ -30,7 +30,7 @@ def study(tmp_path):
         arrays = {"user": [1, 2, 3], "task": ["rec"] * 3, "rank": ranks}
         folder.write_ranks("test", {n: np.array(v) for n, v in arrays.items()})
         folder.write_metrics({"epoch": 2})
-        write_text(folder.history, f"epoch,loss\n1,0.5\n2,0.{seed}\n")
+        write_text(folder.history, f"epoch,click_loss\n1,0.5\n2,0.{seed}\n")
     return tmp_path / "study"
 
 
@@ -94,7 +94,9 @@ def test_page_is_whole_in_itself(study):
 def test_curves_and_runs(study):
     _, found = page(study)
     charts = [own for own, _ in found.all("svg") if "data-chart" in own]
-    assert len(charts) == 1 and charts[0]["aria-label"].startswith("Training: loss")
+    assert len(charts) == 1 and charts[0]["aria-label"].startswith(
+        "Training: click loss"
+    )
     # Means of the epochs of A: 0.5, and 0.15 of 0.1 and 0.2.
     assert '"values": [0.5, 0.15]' in charts[0]["data-chart"]
     assert [text for _, text in found.all("th")].count("l2") == 1

@@ -12,10 +12,10 @@ its method. Needs pip install -e ".[study]".
 """
 
 import argparse
-import sys
 
 from sar_tf.startup import import_tensorflow
 from tools.arguments import positive
+from tools.results.program import exits_in_one_line
 
 KINDS = {
     "learning_curves": "columns of history.csv over the epochs",
@@ -31,30 +31,10 @@ KINDS = {
 def main(argv: list[str] | None = None) -> None:
     """Runs a command line; an error is one line and the exit status 1."""
     args = make_parser().parse_args(argv)
-    from sar_tf.data.dataset_info import DatasetError
-    from sar_tf.files import WriteError
-    from sar_tf.training.build import ModelError
-    from sar_tf.training.checkpoint import CheckpointError
-    from sar_tf.training.config import ConfigError
-    from sar_tf.training.run_directory import RunDirectoryError
-    from tools.figures.kinds import DRAW
-    from tools.results.collect import StudyError
+    with exits_in_one_line("figures", args.runs):
+        from tools.figures.kinds import DRAW
 
-    errors = (
-        CheckpointError,
-        ConfigError,
-        DatasetError,
-        ModelError,
-        RunDirectoryError,
-        StudyError,
-        WriteError,
-    )
-    try:
-        if not args.runs:
-            raise StudyError("name one run or more: python -m tools.figures RUN …")
         paths = DRAW[args.kind](args.runs, args)
-    except errors as error:
-        sys.exit(f"figures: {error}")
     print("\n".join(map(str, paths)))
 
 

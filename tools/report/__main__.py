@@ -8,32 +8,23 @@ needs no network and no other file.
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from sar_tf.startup import import_tensorflow
 from tools.results.flags import add_flags
+from tools.results.program import exits_in_one_line
 
 
 def main(argv: list[str] | None = None) -> None:
     """Runs a command line; an error is one line and the exit status 1."""
     args = make_parser().parse_args(argv)
-    from sar_tf.data.dataset_info import DatasetError
-    from sar_tf.files import WriteError, write_text
-    from sar_tf.training.config import ConfigError
-    from sar_tf.training.run_directory import RunDirectoryError
-    from tools.report.page import make_page
-    from tools.results.collect import StudyError
+    with exits_in_one_line("report", args.runs):
+        from sar_tf.files import write_text
+        from tools.report.page import make_page
 
-    errors = (ConfigError, DatasetError, RunDirectoryError, StudyError, WriteError)
-    try:
-        if not args.runs:
-            raise StudyError("name one run or more: python -m tools.report RUN …")
         text = make_page(args.runs, args)
         Path(args.output).parent.mkdir(parents=True, exist_ok=True)
         write_text(args.output, text)
-    except errors as error:
-        sys.exit(f"report: {error}")
     print(args.output)
 
 
@@ -49,8 +40,8 @@ def make_parser() -> argparse.ArgumentParser:
     add("--figures", help="a folder of figures, as tools.figures writes them")
     add(
         "--columns",
-        help="columns of history.csv, separated by commas (validation NDCG@5 and "
-        "losses)",
+        help="columns of history.csv, separated by commas (val_rec_NDCG@5, "
+        "val_search_NDCG@5 and click_loss, as far as runs have them)",
     )
     add("--title", default="Results of a study", help="heading (Results of a study)")
     add("--note", default="", help="a sentence below the heading, as what it is about")

@@ -145,7 +145,7 @@ def summary(tables: Sequence[Table]) -> str:
         if others:
             second = others[0]
             gap = means[best] - means[second]
-            text += element("span", escape(f"{gap:+.4f} to the next, {second}"))
+            text += element("span", escape(f"{gap:.4f} above the next, {second}"))
         cards.append(element("li", text))
     caution = ""
     cells = [cell for t in tables for own in t.cells.values() for cell in own.values()]

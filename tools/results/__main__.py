@@ -7,11 +7,11 @@ RUN is a folder of a run, or of runs at any depth; NAME=RUN names its method. Wi
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from sar_tf.startup import import_tensorflow
 from tools.results.flags import add_flags
+from tools.results.program import exits_in_one_line
 
 _METRICS = {
     "methods": "NDCG@5,NDCG@10,HR@1,HR@5,HR@10,MRR",
@@ -21,20 +21,9 @@ _METRICS = {
 
 def main(argv: list[str] | None = None) -> None:
     """Runs a command line; an error is one line and the exit status 1."""
-    from sar_tf.data.dataset_info import DatasetError
-    from sar_tf.files import WriteError
-    from sar_tf.training.config import ConfigError
-    from sar_tf.training.run_directory import RunDirectoryError
-    from tools.results.collect import StudyError
-
     args = make_parser().parse_args(argv)
-    errors = (ConfigError, DatasetError, RunDirectoryError, StudyError, WriteError)
-    try:
-        if not args.runs:
-            raise StudyError("name one run or more: python -m tools.results RUN …")
+    with exits_in_one_line("results", args.runs):
         _write(make_texts(args.runs, args), args.output)
-    except errors as error:
-        sys.exit(f"results: {error}")
 
 
 def make_texts(arguments, options) -> dict[str, str]:
