@@ -9,7 +9,7 @@ import numpy as np
 from tools.figures.curves import Curve
 from tools.report.html import element, escape
 
-WIDTH, HEIGHT = 460, 290
+WIDTH, HEIGHT = 380, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 12, 40
 _DASHES = ("", "7 4", "2 3", "9 3 2 3")
 COLORS = 7  # Of page.css: --line-0 and on.
@@ -101,7 +101,9 @@ def line_chart(column: str, curves: Sequence[Curve], numbers: Mapping[str, int])
                 "seeds": [int(n) for n in curve.seeds],
             }
         )
-    parts.append('<line class="cursor" y1="12" y2="250" hidden></line>')
+    parts.append(
+        f'<line class="cursor" y1="{_TOP}" y2="{HEIGHT - _BOTTOM}" hidden></line>'
+    )
     about = {"places": [round(x(e), 1) for e in range(1, last + 1)], "series": series}
     svg = element(
         "svg",
