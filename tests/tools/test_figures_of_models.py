@@ -105,14 +105,28 @@ def test_divergences_of_split_users(monkeypatch):
     encoded(monkeypatch, interests, (history, {"masks": masks, "interests": {}}))
     found = interests.divergences(Trained("x", None, None), table, 5)
     # User 1: items 1 and 1, then 2 and 3 of one category. User 2: all differ.
-    assert {kind: x.tolist() for kind, x in found.items()} == {
-        "similar": [0, 1],
-        "dissimilar": [0, 1],
-    }
+    assert found["similar"].tolist() == found["dissimilar"].tolist() == [0, 1]
+    # Drawn: a user's first slots are compared with each other, or with the second.
+    drawn = found["similar, drawn"]
+    assert drawn.tolist() == found["dissimilar, drawn"].tolist()
+    assert set(drawn) <= {0, 1}
+    panels = [(one.panel, one.name) for one in interests.histograms("x", found)]
+    assert panels[1:3] == [("x", "dissimilar"), ("x, slots drawn", "similar")]
     masks = {name: [None, first, first] for name in masks}
     encoded(monkeypatch, interests, (history, {"masks": masks, "interests": {}}))
     with pytest.raises(StudyError, match="x: the model splits no user's interests"):
         interests.divergences(Trained("x", None, None), table, 5)
+
+
+def test_drawn_slots_are_as_many():
+    similar = np.array([[True, False, False, True, False], [True] + [False] * 4])
+    dissimilar = np.array([[False, True, False, False, True], [False] * 5])
+    rng = np.random.default_rng(1)
+    drawn = [interests._drawn(similar, dissimilar, rng) for _ in range(50)]
+    for first, second in drawn:
+        assert first.sum(axis=1).tolist() == [2, 1]
+        assert (first ^ second).tolist() == (similar | dissimilar).tolist()
+    assert len({tuple(first[0]) for first, _ in drawn}) == 6
 
 
 def test_box_by_hand():
@@ -145,7 +159,7 @@ def test_tsne_keeps_clusters_apart():
     [
         ("similarities", "unisar", 1 + 2 * 40),
         ("tsne", "unisar", 1 + 4 * 3),
-        ("interests", "sesrec", 1 + 2 * 20),
+        ("interests", "sesrec", 1 + 4 * 20),
         ("query_items", "sesrec", 1 + 2),
     ],
 )

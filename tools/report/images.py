@@ -31,7 +31,8 @@ _KINDS = {
     "interests": (
         "Similar and dissimilar interests",
         "The Jensen-Shannon divergence of the categories that a user clicked in "
-        "recommendation and in search: 0 for the same categories, 1 for none in common "
+        "recommendation and search: 0 for the same categories, 1 for none in common. "
+        "Few items diverge more than many: compare each kind with slots that are drawn "
         "(SESRec, Figure 3).",
     ),
     "query_items": (
