@@ -9,9 +9,10 @@ import pytest
 from sar_tf.files import write_text
 from sar_tf.training.config import RunConfig
 from sar_tf.training.run_directory import RunDirectory
-from tools.figures.__main__ import effects, learning_curves, make_parser
+from tools.figures.__main__ import KINDS, make_parser
 from tools.figures.curves import make_curves
 from tools.figures.effects import make_effects
+from tools.figures.kinds import DRAW, draw_effects, draw_learning_curves
 from tools.results.collect import StudyError, collect
 
 
@@ -33,6 +34,10 @@ def study(tmp_path):
     return tmp_path / "x"
 
 
+def test_every_kind_is_described():
+    assert list(DRAW) == list(KINDS)
+
+
 def test_mean_and_spread_over_seeds(study):
     (curve,) = make_curves(collect([str(study)], "test"), ["val_MRR"])
     assert (curve.method, curve.epochs.tolist()) == ("x", [1, 2])
@@ -44,7 +49,7 @@ def test_mean_and_spread_over_seeds(study):
 def test_files(study, tmp_path):
     pytest.importorskip("matplotlib")
     chosen = options("--columns=val_MRR", f"--output={tmp_path / 'out'}")
-    png, svg, numbers = learning_curves([str(study)], chosen)
+    png, svg, numbers = draw_learning_curves([str(study)], chosen)
     assert png.read_bytes().startswith(b"\x89PNG") and "<svg" in svg.read_text()
     with open(numbers, newline="") as file:
         rows = list(csv.DictReader(file))
@@ -74,7 +79,7 @@ def test_what_cannot_be_drawn(study, tmp_path, monkeypatch):
     chosen = options("--columns=val_MRR", f"--output={tmp_path / 'out'}")
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(StudyError, match="needs matplotlib: pip install"):
-        learning_curves([str(study)], chosen)
+        draw_learning_curves([str(study)], chosen)
     assert not (tmp_path / "out").exists()
 
 
@@ -113,7 +118,7 @@ def test_effects_of_a_setting_by_hand(alphas):
 def test_files_of_effects(alphas):
     pytest.importorskip("matplotlib")
     chosen = options("--setting=query_item_weight", f"--output={alphas / 'out'}")
-    paths = effects([str(alphas)], chosen)
+    paths = draw_effects([str(alphas)], chosen)
     assert [path.name for path in paths] == [
         f"effects_query_item_weight.{kind}" for kind in ("png", "svg", "csv")
     ]
@@ -129,4 +134,4 @@ def test_runs_that_show_no_effect(alphas):
     with pytest.raises(StudyError, match=r"setting=model: .* has no such number"):
         make_effects(methods[:1], "model", ["MRR"])
     with pytest.raises(StudyError, match="--setting is missing"):
-        effects([str(alphas)], options())
+        draw_effects([str(alphas)], options())

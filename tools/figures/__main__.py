@@ -3,116 +3,48 @@
     python -m tools.figures --kind=learning_curves --output=figures runs/table5
     python -m tools.figures --kind=effects --setting=query_item_weight \\
         --output=figures runs/alpha
+    python -m tools.figures --kind=predecessors --output=figures data/kuaisar
+    python -m tools.figures --kind=similarities --output=figures \\
+        "with=runs/unisar" "without=runs/unisar_without_L_Align"
 
-RUN is a folder of a run, or of runs at any depth, as for tools.results. Needs
-pip install -e ".[study]".
+RUN is a folder of a run, or of runs at any depth, as for tools.results; NAME=RUN names
+its method. Needs pip install -e ".[study]".
 """
 
 import argparse
-import csv
-import sys
-from pathlib import Path
 
 from sar_tf.startup import import_tensorflow
+from tools.arguments import positive
+from tools.results.program import exits_in_one_line
+
+KINDS = {
+    "learning_curves": "columns of history.csv over the epochs",
+    "effects": "metrics against a setting: UniSAR's Figures 7 and 8, SESRec's Figure 5",
+    "predecessors": "UniSAR's Figure 2, of a dataset: RUN is its folder",
+    "similarities": "UniSAR's Figure 5",
+    "tsne": "UniSAR's Figure 6",
+    "interests": "SESRec's Figure 3",
+    "query_items": "SESRec's Figure 4",
+}
 
 
 def main(argv: list[str] | None = None) -> None:
     """Runs a command line; an error is one line and the exit status 1."""
-    from sar_tf.files import WriteError
-    from sar_tf.training.config import ConfigError
-    from sar_tf.training.run_directory import RunDirectoryError
-    from tools.results.collect import StudyError
-
     args = make_parser().parse_args(argv)
-    try:
-        if not args.runs:
-            raise StudyError("name one run or more: python -m tools.figures RUN …")
+    with exits_in_one_line("figures", args.runs):
+        from tools.figures.kinds import DRAW
+
         paths = DRAW[args.kind](args.runs, args)
-    except (ConfigError, RunDirectoryError, StudyError, WriteError) as error:
-        sys.exit(f"figures: {error}")
     print("\n".join(map(str, paths)))
-
-
-def learning_curves(arguments, options) -> list[Path]:
-    """Draws columns of history.csv over the epochs.
-
-    Args:
-        arguments: As `tools.results.collect.collect`.
-        options: The values of the flags.
-
-    Returns:
-        The PNG, the SVG and the CSV.
-
-    Raises:
-        StudyError: matplotlib or a column is missing, or the folders hold no run.
-    """
-    from tools.figures import curves
-    from tools.results.collect import collect
-
-    columns = options.columns.split(",")
-    figure = _figure(len(columns))
-    found = curves.make_curves(collect(arguments, options.split), columns)
-    curves.draw(figure, found)
-    return _save(figure, curves.csv_rows(found), options.output, "learning_curves")
-
-
-def effects(arguments, options) -> list[Path]:
-    """Draws metrics against a setting: Figures 7 and 8 of UniSAR, Figure 5 of SESRec.
-
-    Arguments, result and errors as `learning_curves`.
-    """
-    from tools.figures import effects
-    from tools.results.collect import StudyError, collect
-
-    if options.setting is None:
-        raise StudyError("--setting is missing: name a setting, as query_item_weight")
-    metrics = options.metrics.split(",")
-    found = effects.make_effects(
-        collect(arguments, options.split), options.setting, metrics
-    )
-    figure = _figure(len(found))
-    effects.draw(figure, found, options.setting)
-    rows = effects.csv_rows(found, options.setting)
-    return _save(figure, rows, options.output, f"effects_{options.setting}")
-
-
-DRAW = {"learning_curves": learning_curves, "effects": effects}
-
-
-def _figure(panels):
-    from tools.results.collect import StudyError
-
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise StudyError('a figure needs matplotlib: pip install -e ".[study]"') from (
-            error
-        )
-    return Figure(figsize=(4 * panels, 3.5), layout="constrained")
-
-
-def _save(figure, rows, output, name):
-    from sar_tf.files import whole_file
-
-    folder = Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{name}.{kind}" for kind in ("png", "svg", "csv")]
-    for path in paths[:2]:
-        with whole_file(path) as beside:
-            figure.savefig(beside, format=path.suffix[1:], dpi=200)
-    with (
-        whole_file(paths[2]) as beside,
-        open(beside, "w", newline="", encoding="utf-8") as file,
-    ):
-        csv.writer(file, lineterminator="\n").writerows(rows)
-    return paths
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The parser of all flags."""
+    kinds = "\n".join(f"  {name:16} {text}" for name, text in KINDS.items())
     parser = argparse.ArgumentParser(
         prog="python -m tools.figures",
         description=__doc__,
+        epilog=f"kinds:\n{kinds}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
@@ -120,7 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
     add(
         "--kind",
         default="learning_curves",
-        choices=tuple(DRAW),
+        choices=tuple(KINDS),
         help="the figure (learning_curves)",
     )
     add(
@@ -140,6 +72,22 @@ def make_parser() -> argparse.ArgumentParser:
         default="test",
         choices=("test", "validation"),
         help="effects: split that is ranked (test)",
+    )
+    add(
+        "--category",
+        help="predecessors, interests: the feature of items that is their category, "
+        "or query: the queries that items are clicked for (the first feature with "
+        "category in its name, else query)",
+    )
+    add(
+        "--users",
+        type=positive,
+        help="similarities, tsne, interests: the most users (5000; tsne 500)",
+    )
+    add(
+        "--pairs",
+        type=positive,
+        help="query_items: the most pairs (20000)",
     )
     add("--output", default="figures", help="folder of the files (figures)")
     return parser

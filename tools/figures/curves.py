@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tools.figures.style import STYLES
 from tools.results.collect import Method, Run, StudyError
 
 
@@ -40,16 +41,10 @@ def make_curves(methods: Sequence[Method], columns: Sequence[str]) -> list[Curve
     Raises:
         StudyError: No run has a column, or a history.csv is missing.
     """
-    histories = {
-        method.name: [_read(run) for run in method.runs.values()] for method in methods
-    }
+    histories = _histories(methods)
     curves = []
     for column in columns:
-        having = {
-            name: [[row[column] for row in rows] for rows in runs]
-            for name, runs in histories.items()
-            if all(row.get(column) for rows in runs for row in rows)
-        }
+        having = _having(histories, column)
         if not having:
             known = sorted({n for runs in histories.values() for n in runs[0][0]})
             raise StudyError(
@@ -57,6 +52,32 @@ def make_curves(methods: Sequence[Method], columns: Sequence[str]) -> list[Curve
             )
         curves += [_curve(name, column, runs) for name, runs in having.items()]
     return curves
+
+
+def known_columns(methods: Sequence[Method], columns: Sequence[str]) -> list[str]:
+    """Those of some columns that `make_curves` can draw.
+
+    Raises:
+        StudyError: A history.csv is missing.
+    """
+    histories = _histories(methods)
+    return [column for column in columns if _having(histories, column)]
+
+
+def _histories(methods):
+    """{method: the rows of history.csv of each run}."""
+    return {
+        method.name: [_read(run) for run in method.runs.values()] for method in methods
+    }
+
+
+def _having(histories, column):
+    """{method: the column's texts of each run}, of the methods that have it whole."""
+    return {
+        name: [[row[column] for row in rows] for rows in runs]
+        for name, runs in histories.items()
+        if all(row.get(column) for rows in runs for row in rows)
+    }
 
 
 def _read(run: Run) -> list[dict[str, str]]:
@@ -119,19 +140,3 @@ def draw(figure, curves: Sequence[Curve]) -> None:
         panel.set_title(column)
         panel.xaxis.get_major_locator().set_params(integer=True)
         panel.legend(frameon=False)
-
-
-# Okabe and Ito's colours, which the colour-blind tell apart; dashes and marks serve
-# print without colour.
-STYLES = [
-    {"color": color, "linestyle": dashes, "marker": mark, "markersize": 4}
-    for color, dashes, mark in (
-        ("#0072B2", "-", "o"),
-        ("#D55E00", "--", "s"),
-        ("#009E73", "-.", "^"),
-        ("#CC79A7", ":", "D"),
-        ("#E69F00", "-", "v"),
-        ("#56B4E9", "--", "x"),
-        ("#000000", "-.", "+"),
-    )
-]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tools.figures.curves import STYLES
+from tools.figures.style import STYLES
 from tools.results.collect import NOT_OF_THE_METHOD, Method, Run, StudyError
 from tools.results.significance import values_of_ranks
 

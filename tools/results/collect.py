@@ -111,6 +111,24 @@ def dataset_dirs(methods: Sequence[Method]) -> list[str]:
     )
 
 
+def varying_settings(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """The settings and hyperparameters that are not the same in all runs.
+
+    Args:
+        runs: The runs.
+
+    Returns:
+        {name: its value in each run, "" where a run's model has no such one}.
+    """
+    settings = [_settings(run) for run in runs]
+    names = dict.fromkeys(name for own in settings for name in own)
+    texts = {
+        name: [_text(own[name]) if name in own else "" for own in settings]
+        for name in names
+    }
+    return {name: own for name, own in texts.items() if len(set(own)) > 1}
+
+
 def _runs_in(folder: str) -> list[Path]:
     paths = sorted(path.parent for path in Path(folder).rglob("metrics.json"))
     if not paths:

@@ -27,6 +27,7 @@ class Cell:
         place: 1 for the best method of the table, 2 for the second, else 0. Methods
             whose means are equal share a place.
         tests: {"target" or "seed": the t-test against the chosen method}.
+        values: The value of each seed.
     """
 
     mean: float
@@ -34,6 +35,7 @@ class Cell:
     seeds: int
     place: int = 0
     tests: Mapping[str, PairedTest] = dataclasses.field(default_factory=dict)
+    values: Sequence[float] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +97,7 @@ def make_table(
                 len(values),
                 places[method.name],
                 tests,
+                values.tolist(),
             )
     return Table(dataset, task, tuple(metrics), cells, published or {})
 
