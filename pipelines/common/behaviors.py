@@ -109,6 +109,18 @@ def save_behaviors(path: Path, steps: tuple[Behaviors, ...]) -> Grouped:
     )
 
 
+def session_codes(path: Path, is_kept: np.ndarray, kind: str) -> np.ndarray:
+    """The code of each session of the kept users.
+
+    Args:
+        path: The file of `save_behaviors`.
+        is_kept: [users] whether each user of the part is kept.
+        kind: "query" or "source".
+    """
+    with np.load(path) as arrays:
+        return arrays[f"session_{kind}"][is_kept[arrays["session_user"]]]
+
+
 def group_behaviors(rec: np.ndarray, search: np.ndarray) -> Behaviors:
     """Groups rows into behaviors.
 

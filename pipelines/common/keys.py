@@ -54,10 +54,17 @@ def save_texts(work: Path, kind: str, piece: int, texts: Sequence[str]) -> np.nd
         texts: The texts; they may repeat.
     """
     keys, texts = distinct_texts(texts)
+    save_distinct(work, kind, piece, keys, texts)
+    return keys
+
+
+def save_distinct(
+    work: Path, kind: str, piece: int, keys: np.ndarray, texts: list[str]
+) -> None:
+    """Saves what `distinct_texts` gives; other arguments as in `save_texts`."""
     path = texts_path(work, kind, piece)
     with writing(path):
         path.write_bytes(pickle.dumps((keys, texts), pickle.HIGHEST_PROTOCOL))
-    return keys
 
 
 def distinct_texts(texts: Sequence[str]) -> tuple[np.ndarray, list[str]]:

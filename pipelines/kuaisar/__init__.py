@@ -3,11 +3,12 @@
 Its modules in the order in which data flows; none imports a later one:
 
     reader      reads a piece of a file and checks each row
-    split       checks a piece's values and lays its rows out on disk, by user
+    parse       checks a piece's values; rows of fixed size
     repeats     finds repeated clicks, and session ids that two users have
-    logs        reads all files in several processes and lists malformed rows
     group       groups rows into behaviors
+    logs        reads all files in several processes and lists malformed rows
     tables      vocabularies, dense ids and features of kept users and items
+    local, beam the job's engines: processes of one machine, Apache Beam
     build       the job
 """
 

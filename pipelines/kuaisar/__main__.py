@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from pipelines.common import job
+from pipelines.common import engines, job
 from pipelines.kuaisar import build_dataset
 
 
@@ -21,6 +21,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     job.add_max_bad_fraction(parser)
     job.add_allow_empty_splits(parser)
+    engines.add_engine(parser)
     job.run(parser, _run, argv)
 
 

@@ -15,27 +15,24 @@ The rules are those of UniSAR's section 5.1.1:
   behaviors strictly earlier in time, so nothing of its own batch or session.
 """
 
-import functools
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from pipelines.common import job
-from pipelines.common.k_core import Kept, Totals, filter_interactions, list_steps
-from pipelines.common.processes import ProcessPool
+from pipelines.common.engines import choose_engine
+from pipelines.common.k_core import list_steps
 from pipelines.common.rejects import Rejects
 from pipelines.common.summary import finish
-from pipelines.kuaisar.group import LAST_RULE, MIN_INTERACTIONS, RULES, group_part
-from pipelines.kuaisar.logs import LogReader, open_tables
+from pipelines.kuaisar.group import LAST_RULE, MIN_INTERACTIONS, RULES
+from pipelines.kuaisar.local import LocalEngine
+from pipelines.kuaisar.logs import open_tables
 from sar_tf.startup import import_tensorflow
 
-if TYPE_CHECKING:
-    from pipelines.common.writer import Summary, Tables
-
-PART_BYTES = 16 << 20  # Size of the part of the raw logs that is handled at once.
 DAY_MS = 24 * 3_600_000
 BEIJING_MS = 8 * 3_600_000
 DROPPED_DAYS = 2
@@ -54,6 +51,8 @@ def build_dataset(
     max_bad_fraction: float = 0.01,
     allow_empty_splits: bool = False,
     command: str = "",
+    engine: str = "local",
+    beam_flags: Sequence[str] = (),
 ) -> None:
     """Reads KuaiSAR's files and writes a dataset folder.
 
@@ -65,6 +64,8 @@ def build_dataset(
         max_bad_fraction: Largest share of malformed rows in a file.
         allow_empty_splits: Whether a split may have no target.
         command: The command that made the dataset, for dataset_info.json.
+        engine: "local", or "beam" for Apache Beam pipelines.
+        beam_flags: Beam's own flags, such as "--runner=DirectRunner".
 
     Raises:
         job.UserError: A file or column is missing, too many rows are malformed, no
@@ -72,42 +73,51 @@ def build_dataset(
     """
     input_dir, output_dir = Path(input_dir), Path(output_dir)
     tables = open_tables(input_dir)
-    num_parts = -(-tables.log_bytes // PART_BYTES)
-    with (
-        job.staged_output(output_dir) as staging,
-        ProcessPool(num_parts, prepare=import_tensorflow) as pool,
-    ):
+    with job.staged_output(output_dir) as staging:
         work = staging / "work"
         work.mkdir()
         rejects = Rejects.of_output(staging, output_dir)
-        reader = LogReader(work, pool, rejects, max_bad_fraction)
-        logs = reader.read(tables, num_parts)
-        rejects.close()
-        days = Days.of_log(logs.last_time)
-        group = functools.partial(
-            group_part, work=work, foreign=logs.foreign, end_time=days.end
-        )
-        grouped = list(pool.map(group, range(num_parts)))
-        paths = [part.path for part in grouped]
-        kept = filter_interactions(paths, logs.num_items, MIN_INTERACTIONS, True)
-        if not any(is_kept.any() for is_kept in kept.users):
-            raise job.UserError(
-                f"{input_dir}: no user is left; before the log's last two days a user "
-                "needs a search session, a clicked recommendation and "
-                f"{MIN_INTERACTIONS} interactions, with items of at least "
-                f"{MIN_INTERACTIONS} interactions"
-            )
-        # It imports TensorFlow, which takes seconds: missing files are found before.
-        import_tensorflow()
-        from pipelines.common import writer
+        make = choose_engine(engine, LocalEngine, _load_beam, beam_flags)
+        with make(tables, staging, rejects, max_bad_fraction) as worker:
+            logs = worker.read()
+            days = Days.of_log(logs.last_time)
+            worker.group(days.end)
+            rejects.close()
+            kept = worker.filter()
+            if not kept.num_users:
+                raise job.UserError(
+                    f"{input_dir}: no user is left; before the log's last two days a "
+                    "user needs a search session, a clicked recommendation and "
+                    f"{MIN_INTERACTIONS} interactions, with items of at least "
+                    f"{MIN_INTERACTIONS} interactions"
+                )
+            # TensorFlow takes seconds to import: missing files are found before.
+            import_tensorflow()
+            from pipelines.common import sequences, writer
+            from pipelines.common.splits import TimeSplits
+            from pipelines.kuaisar.tables import make_tables
 
-        summary, tables = _write_records(
-            staging, pool, paths, kept, logs.codes, days, seed
-        )
+            users = worker.users()
+            dataset_tables, dense_ids = make_tables(
+                work,
+                worker.count_codes(),
+                kept.items,
+                users,
+                worker.user_features(users),
+            )
+            dense_ids.save(work)
+            summary = worker.write_records(
+                sequences.Settings(
+                    dataset_tables.size("item"),
+                    TimeSplits(days.validation, days.test),
+                    seed,
+                )
+            )
+            totals = worker.totals()
         finish(
             rejects,
             list_steps(
-                Totals.of(grouped, logs.num_items),
+                totals,
                 logs.num_items,
                 RULES,
                 kept.step(LAST_RULE, summary.num_behaviors),
@@ -116,17 +126,23 @@ def build_dataset(
             allow_empty_splits=allow_empty_splits,
             log_end=days.log_end,
         )
-        shutil.rmtree(work)
         writer.write_dataset(
             staging,
             summary,
-            tables,
+            dataset_tables,
             name="kuaisar",
             command=command,
             seed=seed,
             split_rule=SPLIT_RULE,
             tokenizer="ids",
         )
+        shutil.rmtree(work)  # Also holds the users of a Beam job, until they are saved.
+
+
+def _load_beam():
+    from pipelines.kuaisar.beam import BeamEngine
+
+    return BeamEngine
 
 
 class Days(NamedTuple):
@@ -148,32 +164,3 @@ class Days(NamedTuple):
         last_day = (last_time + BEIJING_MS) // DAY_MS
         end = (last_day + 1 - DROPPED_DAYS) * DAY_MS - BEIJING_MS
         return cls(end - 2 * DAY_MS, end - DAY_MS, end)
-
-
-def _write_records(
-    staging: Path,
-    pool: ProcessPool,
-    grouped: list[Path],
-    kept: Kept,
-    codes: dict[str, list[str]],
-    days: Days,
-    seed: int,
-) -> tuple["Summary", "Tables"]:
-    from pipelines.common.sequences import Settings, write_part
-    from pipelines.common.splits import TimeSplits
-    from pipelines.common.writer import sum_up
-    from pipelines.kuaisar.tables import make_tables
-
-    work = staging / "work"
-    tables, dense_ids = make_tables(work, grouped, kept, codes)
-    dense_ids.save(work)
-    num_items, num_parts = tables.size("item"), len(grouped)
-    write = functools.partial(
-        write_part,
-        num_parts=num_parts,
-        work=work,
-        directory=staging,
-        settings=Settings(num_items, TimeSplits(days.validation, days.test), seed),
-    )
-    shards = pool.map(write, range(num_parts), grouped)
-    return sum_up(shards, num_items, tables.size("user")), tables

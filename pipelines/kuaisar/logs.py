@@ -5,24 +5,22 @@ import functools
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from pipelines.common import times
+from pipelines.common.codes import CODES, save_codes
+from pipelines.common.described import Described, first_rows
 from pipelines.common.disk import save_array, save_arrays
 from pipelines.common.job import UserError
+from pipelines.common.keys import part_of, save_distinct
 from pipelines.common.processes import ProcessPool
 from pipelines.common.progress import progress
 from pipelines.common.rejects import Rejects
 from pipelines.common.report import BadRow, Report, add_counters
-from pipelines.common.vocabulary import Vocabulary
-from pipelines.kuaisar.reader import FIRST_LINE, Piece, open_table
-from pipelines.kuaisar.repeats import (
-    find_foreign_sessions,
-    find_repeated_clicks,
-    is_foreign,
-)
-from pipelines.kuaisar.split import (
+from pipelines.common.shuffle import load_chunks, save_chunks
+from pipelines.kuaisar.parse import (
     FAR,
     ITEM_COLUMNS,
     REC_COLUMNS,
@@ -31,12 +29,13 @@ from pipelines.kuaisar.split import (
     SEARCH_TIME,
     TIME_UNIT,
     USER_COLUMNS,
-    load_part,
-    split_items,
-    split_rec,
-    split_search,
-    split_users,
+    parse_items,
+    parse_rec,
+    parse_search,
+    parse_users,
 )
+from pipelines.kuaisar.reader import FIRST_LINE, Piece, open_table
+from pipelines.kuaisar.repeats import SESSION, count_sessions, foreign_pairs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,48 +77,45 @@ def open_tables(input_dir: Path) -> RawTables:
     return RawTables(**tables)
 
 
-@dataclasses.dataclass(frozen=True)
-class Logs:
+class Logs(NamedTuple):
     """Contents of the files, except the rows, which are on disk.
 
     Attributes:
-        num_items: Number of items in item_features.csv; their sorted raw ids are in
-            `catalogue.npy`.
+        num_items: Number of items in item_features.csv.
         last_time: Latest time of a well-formed row, ms.
-        foreign: Sessions that belong to another user, see `find_foreign_sessions`.
-        codes: For "query" and "source", the text of each of the job's codes.
     """
 
     num_items: int
     last_time: int
-    foreign: np.ndarray
-    codes: dict[str, list[str]]
 
 
 class LogReader:
-    """Reads the files and lays their rows out on disk, see `split`.
+    """Reads the files and lays their rows out on disk, in parts by user.
 
     Args:
         work: Folder for files that the job makes and removes.
         pool: The processes that read.
         rejects: Collects the malformed rows.
         max_bad_fraction: Largest share of malformed rows in a file.
+        num_parts: Number of parts that the rows of both logs are laid out in.
     """
 
     def __init__(
-        self, work: Path, pool: ProcessPool, rejects: Rejects, max_bad_fraction: float
+        self,
+        work: Path,
+        pool: ProcessPool,
+        rejects: Rejects,
+        max_bad_fraction: float,
+        num_parts: int,
     ):
         self._work = work
         self._pool = pool
         self._rejects = rejects
         self._max_bad_fraction = max_bad_fraction
+        self._num_parts = num_parts
 
-    def read(self, tables: RawTables, num_parts: int) -> Logs:
-        """Reads all files.
-
-        Args:
-            tables: See `open_tables`.
-            num_parts: Number of parts that the rows of both logs are laid out in.
+    def read_tables(self, tables: RawTables) -> int:
+        """Reads the users and the items, and gives the number of items.
 
         Raises:
             UserError: Too many rows of a file are malformed.
@@ -128,45 +124,64 @@ class LogReader:
         self._check(users)
         self._reject_repeated(users, "user")
         self._check(users)
-
         items = self._split(split_items, tables.items)
         self._check(items)
         catalogue = self._reject_repeated(items, "item")
         self._check(items)
         # The logs are checked against it.
-        save_array(self._work / "catalogue.npy", catalogue)
+        save_codes(self._work, "item", catalogue)
+        return len(catalogue)
 
-        split = functools.partial(split_rec, num_parts=num_parts)
-        rec = self._split(split, tables.rec)
-        rec.require_unit(REC_TIME)
-        self._check(rec)
+    def read_logs(self, tables: RawTables) -> tuple["Table", "Table", int]:
+        """Reads both logs, without rows on days far from all others.
 
-        split = functools.partial(split_search, num_parts=num_parts)
-        search = self._split(split, tables.search)
-        search.require_unit(SEARCH_TIME)
-        self._check(search)
+        Returns:
+            Their tables, and the latest time of a well-formed row.
 
+        Raises:
+            UserError: Too many rows of a file are malformed.
+        """
+        found = []
+        for split, pieces, column in (
+            (split_rec, tables.rec, REC_TIME),
+            (split_search, tables.search, SEARCH_TIME),
+        ):
+            split = functools.partial(split, num_parts=self._num_parts)
+            table = self._split(split, pieces)
+            table.require_unit(column)
+            self._check(table)
+            found.append(table)
+        rec, search = found
         days = times.usual_days(rec.days + search.days)
         self._reject_far(rec, days)
         self._reject_far(search, days)
-        self._reject_clicks(rec, num_parts)
-        self._check(rec)
-        foreign = find_foreign_sessions(self._work, num_parts)
-        self._reject_sessions(search, foreign, num_parts)
-        self._check(search)
-        codes = {
-            name: _merge_codes(self._work / f"{name}_codes.npz", texts)
-            for name, texts in (
-                ("query", [report.queries for report in search.reports]),
-                ("source", [report.sources for report in search.reports]),
-            )
-        }
-        last_time = max(report.last_time for report in rec.reports + search.reports)
-        return Logs(len(catalogue), last_time, foreign, codes)
+        last = max(report.last_time for report in rec.reports + search.reports)
+        return rec, search, last
 
-    def _split(self, split: Callable[..., Report], pieces: list[Piece]) -> "_Table":
+    def find_foreign_sessions(self) -> np.ndarray:
+        """[n] rows of SESSION: see `foreign_pairs`."""
+        found = (
+            foreign_pairs(np.concatenate(load_chunks(self._work, "sessions", part)))
+            for part in range(self._num_parts)
+        )
+        return np.concatenate([np.zeros(0, SESSION), *found])
+
+    def save_code_tables(self) -> None:
+        """Saves the keys of all queries and sources, see `save_codes`."""
+        for kind in CODES:
+            paths = sorted(self._work.glob(f"{kind}-keys-*.npy"))
+            keys = np.concatenate([np.load(path) for path in paths])
+            save_codes(self._work, kind, np.unique(keys))
+
+    def reject(self, table: "Table", rows: Iterable[tuple[int, BadRow]]) -> None:
+        """Lists malformed rows, each with its piece, and checks their share."""
+        for piece, row in rows:
+            self._reject(table, piece, [row])
+        self._check(table)
+
+    def _split(self, split: Callable[..., Report], pieces: list[Piece]) -> "Table":
         """Splits all pieces of a table and lists their malformed rows."""
-        table = _Table(functools.partial(split, work=self._work), pieces)
+        table = Table(functools.partial(split, work=self._work), pieces)
         num_rows = 0
         with progress(table.name, table.num_bytes, "B") as bar:
             results = self._pool.map(table.split, pieces, range(len(pieces)))
@@ -179,13 +194,13 @@ class LogReader:
                 bar.update(piece.end - piece.start)
         return table
 
-    def _reject(self, table: "_Table", piece: int, rows: Iterable[BadRow]) -> None:
+    def _reject(self, table: "Table", piece: int, rows: Iterable[BadRow]) -> None:
         lines_before = sum(report.num_lines for report in table.reports[:piece])
         for row in rows:
             line = FIRST_LINE + lines_before + row.line
             self._rejects.add(table.name, line, row.reason, row.text)
 
-    def _reject_far(self, table: "_Table", days: tuple[int, int]) -> None:
+    def _reject_far(self, table: "Table", days: tuple[int, int]) -> None:
         """Splits again the pieces that have rows on other days, without these rows."""
         split = functools.partial(table.split, days=days)
         for index, report in enumerate(table.reports):
@@ -199,52 +214,29 @@ class LogReader:
             table.reports[index] = report
             self._reject(table, index, far)
 
-    def _reject_repeated(self, table: "_Table", owner: str) -> np.ndarray:
+    def _reject_repeated(self, table: "Table", owner: str) -> np.ndarray:
         """Rejects rows of a user or item that an earlier row describes.
 
         Returns:
             The sorted distinct ids.
         """
-        ids, lines = [], []
-        for path in sorted(self._work.glob(f"{owner}s-?????.npz")):
+        pieces = []
+        for index, path in enumerate(sorted(self._work.glob(f"{owner}s-?????.npz"))):
             with np.load(path) as arrays:
-                ids.append(arrays["id"])
-                lines.append(arrays["line"])
-        piece = np.repeat(np.arange(len(ids)), [len(part) for part in ids])
-        all_ids, line = np.concatenate(ids), np.concatenate(lines)
-        found, first = np.unique(all_ids, return_index=True)
-        for row in np.setdiff1d(np.arange(len(all_ids)), first).tolist():
-            bad = BadRow(int(line[row]), f"{owner} described twice", f"{all_ids[row]}")
-            self._reject(table, piece[row], [bad])
-        return found
+                rows = Described(arrays["id"], arrays["line"], {})
+                pieces.append((index, rows))
+        first, others = first_rows(pieces)
+        for piece, line, raw_id in others:
+            bad = BadRow(line, f"{owner} described twice", f"{raw_id}")
+            self._reject(table, piece, [bad])
+        return np.sort(first.keys)
 
-    def _reject_clicks(self, table: "_Table", num_parts: int) -> None:
-        find = functools.partial(find_repeated_clicks, work=self._work)
-        for rows, pieces in self._pool.map(find, range(num_parts)):
-            for row, piece in zip(rows, pieces.tolist(), strict=True):
-                text = f"{row['user']} {row['item']} {row['time']}"
-                bad = BadRow(int(row["line"]), "repeated click", text)
-                self._reject(table, piece, [bad])
-
-    def _reject_sessions(
-        self, table: "_Table", foreign: np.ndarray, num_parts: int
-    ) -> None:
-        for part in range(num_parts if len(foreign) else 0):
-            search, piece = load_part(self._work, "search", part)
-            for row in np.flatnonzero(is_foreign(search, foreign)).tolist():
-                session, user = search["session"][row], search["user"][row]
-                text = f"user {user}, session {session}"
-                bad = BadRow(
-                    int(search["line"][row]), "session id of another user", text
-                )
-                self._reject(table, piece[row], [bad])
-
-    def _check(self, table: "_Table") -> None:
+    def _check(self, table: "Table") -> None:
         self._rejects.check(table.name, table.num_rows, self._max_bad_fraction)
 
 
 @dataclasses.dataclass
-class _Table:
+class Table:
     """A file, the function that splits its pieces, and the reports of the pieces."""
 
     split: Callable[..., Report]
@@ -273,16 +265,64 @@ class _Table:
         times.require_unit(units, TIME_UNIT, self.name, column)
 
 
-def _merge_codes(path: Path, pieces: list[list[str]]) -> list[str]:
-    """Gives the texts of all pieces new codes; saves the new code of each old code.
+def split_users(piece: Piece, index: int, work: Path) -> Report:
+    """Saves the rows of a piece of user_features.csv, the piece of this number."""
+    users, report = parse_users(piece)
+    path = work / f"users-{index:05d}.npz"
+    save_arrays(path, id=users.keys, line=users.line, **users.values)
+    return report
 
-    Returns:
-        The text of each of the job's codes.
+
+def split_items(piece: Piece, index: int, work: Path) -> Report:
+    """Saves the rows of a piece of item_features.csv."""
+    items, report = parse_items(piece)
+    save_arrays(work / f"items-{index:05d}.npz", **items)
+    return report
+
+
+def split_rec(
+    piece: Piece,
+    index: int,
+    work: Path,
+    num_parts: int,
+    days: tuple[int, int] | None = None,
+) -> Report:
+    """Saves the clicked rows of a piece of rec_inter.csv in parts by user."""
+    rec, report = parse_rec(piece, work, days)
+    save_chunks(work / f"rec-{index:05d}.chunks", by_part(rec, "user", num_parts))
+    return report
+
+
+def split_search(
+    piece: Piece,
+    index: int,
+    work: Path,
+    num_parts: int,
+    days: tuple[int, int] | None = None,
+) -> Report:
+    """Saves the rows of a piece of src_inter.csv in parts by user, and their texts.
+
+    It also saves the pairs of session ids and users, in parts by session.
     """
-    texts = Vocabulary.build(*pieces)
-    save_arrays(
-        path,
-        codes=np.concatenate([texts.encode(piece) for piece in pieces]) - 1,
-        offsets=np.cumsum([0, *(len(piece) for piece in pieces)]),
-    )
-    return texts.raw_ids().tolist()
+    search, report = parse_search(piece, work, days)
+    rows, sessions = search.rows, count_sessions(search.rows)
+    for name, own, key in (("search", rows, "user"), ("sessions", sessions, "session")):
+        path = work / f"{name}-{index:05d}.chunks"
+        save_chunks(path, by_part(own, key, num_parts))
+    for kind in CODES:
+        save_distinct(work, kind, index, *search.texts[kind])
+        save_array(work / f"{kind}-keys-{index:05d}.npy", search.texts[kind][0])
+    return report
+
+
+def by_part(rows: np.ndarray, column: str, num_parts: int) -> list[np.ndarray]:
+    """The rows of each part, in their order.
+
+    Args:
+        rows: The rows.
+        column: The one that tells the part: "user" or "session".
+        num_parts: Number of parts.
+    """
+    part = part_of(rows[column].copy(), num_parts)
+    ends = np.cumsum(np.bincount(part, minlength=num_parts))
+    return np.split(rows[np.argsort(part, kind="stable")], ends[:-1])

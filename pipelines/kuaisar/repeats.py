@@ -1,11 +1,11 @@
 """Rows that repeat others: clicks listed twice, and session ids that two users have."""
 
-from pathlib import Path
-
 import numpy as np
 
 from pipelines.common.repeats import is_repeated
-from pipelines.kuaisar.split import SESSION, load_part
+
+SESSION = np.dtype([(name, np.int64) for name in ("session", "user")])
+SESSION_ROWS = np.dtype([*SESSION.descr, ("rows", np.int64)])
 
 
 def repeated_clicks(rec: np.ndarray) -> np.ndarray:
@@ -13,50 +13,45 @@ def repeated_clicks(rec: np.ndarray) -> np.ndarray:
     return is_repeated(rec["user"], rec["item"], rec["time"])
 
 
-def find_repeated_clicks(part: int, work: Path) -> tuple[np.ndarray, np.ndarray]:
-    """The repeated clicks of one part.
-
-    Args:
-        part: Number of the part.
-        work: Folder of the job's own files.
+def count_sessions(search: np.ndarray) -> np.ndarray:
+    """The pairs of session and user in rows of SEARCH, with their number of rows.
 
     Returns:
-        [n] rows of REC with raw items, and [n] the piece of each.
+        [pairs] of SESSION_ROWS, in the order of their first rows.
     """
-    rec, piece = load_part(work, "rec", part)
-    repeated = repeated_clicks(rec)
-    rec, piece = rec[repeated], piece[repeated]
-    rec["item"] = np.load(work / "catalogue.npy", mmap_mode="r")[rec["item"]]
-    return rec, piece
+    sessions = _pairs(search)
+    _, first, num_rows = np.unique(sessions, return_index=True, return_counts=True)
+    order = np.argsort(first)
+    counted = np.zeros(len(first), SESSION_ROWS)
+    for name in SESSION.names:
+        counted[name] = sessions[name][first[order]]
+    counted["rows"] = num_rows[order]
+    return counted
 
 
-def find_foreign_sessions(work: Path, num_parts: int) -> np.ndarray:
+def foreign_pairs(sessions: np.ndarray) -> np.ndarray:
     """Finds users with rows of a session that belongs to another user.
 
     A session belongs to the user with most of its rows; of several such users, to the
     one whose row comes first.
 
     Args:
-        work: Folder of the job's own files.
-        num_parts: Number of parts that the rows are laid out in.
+        sessions: [n] rows of SESSION_ROWS with all pairs of some sessions, in the
+            order of the file. A pair may occur several times.
 
     Returns:
         [n] rows of SESSION: each id with a user that it does not belong to.
     """
-    found = []
-    for part in range(num_parts):
-        sessions, _ = load_part(work, "sessions", part)
-        if not len(sessions):
-            continue
-        order = np.lexsort((sessions["user"], sessions["session"]))
-        ordered = sessions[order]
-        starts = np.flatnonzero(_changes(ordered["session"], ordered["user"]))
-        num_rows = np.add.reduceat(ordered["rows"], starts)
-        first = order[starts]
-        pairs = ordered[starts]
-        pairs = pairs[np.lexsort((first, -num_rows, pairs["session"]))]
-        found.append(_pairs(pairs[~_changes(pairs["session"])]))
-    return np.concatenate([np.zeros(0, SESSION), *found])
+    if not len(sessions):
+        return np.zeros(0, SESSION)
+    order = np.lexsort((sessions["user"], sessions["session"]))
+    ordered = sessions[order]
+    starts = np.flatnonzero(_changes(ordered["session"], ordered["user"]))
+    num_rows = np.add.reduceat(ordered["rows"], starts)
+    first = order[starts]
+    pairs = ordered[starts]
+    pairs = pairs[np.lexsort((first, -num_rows, pairs["session"]))]
+    return _pairs(pairs[~_changes(pairs["session"])])
 
 
 def is_foreign(search: np.ndarray, foreign: np.ndarray) -> np.ndarray:

@@ -1,85 +1,82 @@
 """The vocabularies, dense ids and feature tables of KuaiSAR's kept users and items."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from pipelines.common.codes import load_codes
 from pipelines.common.dense_ids import DenseIds
-from pipelines.common.k_core import Kept
+from pipelines.common.owner_features import Allocate, Parts, encode_categorical
+from pipelines.common.owners import Owners, dense_codes
 from pipelines.common.ragged import RaggedTable, find_sorted, query_words
 from pipelines.common.vocabulary import Vocabulary
 from pipelines.common.writer import Tables
-from pipelines.kuaisar.split import ITEM_FEATURES, USER_FEATURES
+from pipelines.kuaisar.parse import ITEM_FEATURES, USER_FEATURES
+
+
+class Encoded(NamedTuple):
+    """Features of users or items, by name."""
+
+    vocabularies: dict[str, Vocabulary]
+    features: dict[str, np.ndarray]
 
 
 def make_tables(
     work: Path,
-    grouped: list[Path],
-    kept: Kept,
-    codes: dict[str, list[str]],
+    counts: dict[str, np.ndarray],
+    kept_items: np.ndarray,
+    users: Owners,
+    user_features: Encoded,
 ) -> tuple[Tables, DenseIds]:
     """Makes the tables of kept users and items, and the dense ids of the job's codes.
 
     Args:
         work: Folder of the job's own files.
-        grouped: The files of `group_part`.
-        kept: The users and items that are kept.
-        codes: For "query" and "source", the text of each of the job's codes.
+        counts: For "query" and "source", the number of kept sessions of each code.
+        kept_items: [catalogue] whether each item is kept.
+        users: The kept users.
+        user_features: Their features.
     """
-    users, used_queries, used_sources = _used(grouped, kept, codes)
-    items = Vocabulary(np.load(work / "catalogue.npy")[kept.items])
-    queries = Vocabulary.build(text for text in used_queries if text)
-    sources = Vocabulary.build(text for text in used_sources if text)
+    items = Vocabulary(load_codes(work, "item")[kept_items])
+    queries, query_ids = dense_codes(work, "query", counts["query"])
+    sources, source_ids = dense_codes(work, "source", counts["source"])
     raw_query_words = query_words(queries, np.int64)
     raw_captions, raw_item_features = _kept_items(work, items)
     words = Vocabulary.build(raw_query_words.values, raw_captions.values)
     dense_query_words = raw_query_words.encode(words)
-    item_values, item_features = _encode_features(raw_item_features)
-    user_values, user_features = _encode_features(_kept_users(work, users))
+    rows = [(np.arange(1, len(items) + 1), raw_item_features)]
+    item_features = encode_features(ITEM_FEATURES, rows, len(items))
     tables = Tables(
         vocabularies={
-            "user": Vocabulary(users),
+            "user": users.vocabulary,
             "item": items,
             "word": words,
             "search_source": sources,
-            **user_values,
-            **item_values,
+            **user_features.vocabularies,
+            **item_features.vocabularies,
         },
         queries=dense_query_words,
-        user_features=user_features,
-        item_features={"caption": raw_captions.encode(words), **item_features},
+        user_features=user_features.features,
+        item_features={
+            "caption": raw_captions.encode(words),
+            **item_features.features,
+        },
     )
     ids = DenseIds(
-        users=users,
-        user_ids=np.arange(1, len(users) + 1),
-        items=np.where(kept.items, np.cumsum(kept.items), 0),
-        queries=queries.encode(codes["query"]),
-        sources=sources.encode(codes["source"]),
+        users=users.keys,
+        user_ids=users.dense_ids,
+        items=np.where(kept_items, np.cumsum(kept_items), 0),
+        queries=query_ids,
+        sources=source_ids,
         words=dense_query_words.values,
         words_splits=dense_query_words.row_splits,
     )
     return tables, ids
 
 
-def _used(grouped, kept, codes):
-    """Raw ids of the kept users, and the texts of their queries and sources."""
-    users = []
-    used = {name: np.zeros(len(texts), bool) for name, texts in codes.items()}
-    for path, is_kept in zip(grouped, kept.users, strict=True):
-        with np.load(path) as arrays:
-            users.append(arrays["users"][is_kept])
-            session = is_kept[arrays["session_user"]]
-            for name, marks in used.items():
-                marks[arrays[f"session_{name}"][session]] = True
-    texts = [
-        [text for text, is_used in zip(codes[name], used[name], strict=True) if is_used]
-        for name in ("query", "source")
-    ]
-    return np.sort(np.concatenate(users)), *texts
-
-
 def _kept_items(work: Path, items: Vocabulary):
-    """The captions, in raw words, and the raw categories of item 0, 1, …"""
+    """The raw words of item 0, 1, …, and the raw categories of item 1, 2, …"""
     parts = []
     for path in sorted(work.glob("items-?????.npz")):
         with np.load(path) as arrays:
@@ -93,30 +90,37 @@ def _kept_items(work: Path, items: Vocabulary):
     _, first = np.unique(rows["id"], return_index=True)
     captions = RaggedTable.from_lengths(rows["words"], rows["num_words"]).take(first)
     captions = RaggedTable.from_lengths(captions.values, [0, *captions.lengths])
-    features = {
-        name: np.concatenate([[0], rows[name][first]]) for name in ITEM_FEATURES
-    }
-    return captions, features
+    return captions, {name: rows[name][first] for name in ITEM_FEATURES}
 
 
-def _kept_users(work: Path, users: np.ndarray):
-    """Raw features of user 0, 1, …; 0 for users without a row in user_features.csv."""
+def read_user_features(work: Path, users: np.ndarray) -> Encoded:
+    """The features of the kept users, whose sorted ids are given."""
     parts = []
     for path in sorted(work.glob("users-?????.npz")):
         with np.load(path) as arrays:
             parts.append(dict(arrays))
     rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    # If a user is described twice, the first row counts.
     known, first = np.unique(rows["id"], return_index=True)
-    place, is_known = find_sorted(known, users)
-    return {
-        name: np.concatenate([[0], np.where(is_known, rows[name][first][place], 0)])
-        for name in USER_FEATURES
-    }
+    place, is_kept = find_sorted(users, known)
+    values = {name: rows[name][first][is_kept] for name in USER_FEATURES}
+    return encode_features(USER_FEATURES, [(place[is_kept] + 1, values)], len(users))
 
 
-def _encode_features(raw: dict[str, np.ndarray]):
-    """The vocabulary of each feature, and its dense values; 0 stays 0."""
-    values = {
-        name: Vocabulary.build(column[column != 0]) for name, column in raw.items()
-    }
-    return values, {name: values[name].encode(column) for name, column in raw.items()}
+def encode_features(
+    names: tuple[str, ...], parts: Parts, size: int, allocate: Allocate = np.zeros
+) -> Encoded:
+    """Encodes features, whose value 0 is unknown.
+
+    Args:
+        names: Of the columns.
+        parts: Dense ids and values of the described owners.
+        size: Number of owners.
+        allocate: Makes the arrays.
+    """
+    encoded = Encoded({}, {})
+    for name in names:
+        encoded.vocabularies[name], encoded.features[name] = encode_categorical(
+            parts, name, size, 0, allocate
+        )
+    return encoded

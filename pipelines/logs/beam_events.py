@@ -1,7 +1,6 @@
 """Events in Beam pipelines: from pieces of tables to the behaviors of some users."""
 
 import functools
-import pickle
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -9,10 +8,12 @@ import apache_beam as beam
 import numpy as np
 
 from pipelines.common import times
-from pipelines.common.beam_files import NUM_FILES, Save, save_object, written_once
+from pipelines.common.beam_files import Save
 from pipelines.common.beam_pairs import flat_map_pairs, map_pairs
+from pipelines.common.beam_parts import save_part
 from pipelines.common.beam_pieces import ParsePieces, bad_rows
-from pipelines.common.keys import distinct_texts, merge_texts, part_of, texts_path
+from pipelines.common.beam_texts import SaveTexts, Texts, cut_texts
+from pipelines.common.keys import distinct_texts, merge_texts, part_of
 from pipelines.common.report import BadRow, merge_reports
 from pipelines.logs.events import (
     EventReport,
@@ -22,14 +23,11 @@ from pipelines.logs.events import (
     rows_by_part,
 )
 from pipelines.logs.files import Piece
-from pipelines.logs.group import CODES, group_events
+from pipelines.logs.group import KINDS, group_events
 from pipelines.logs.reader import row_texts
 from pipelines.logs.sources import Source
 
 LATER = "later"  # Malformed rows that show only beside others.
-KINDS = ("item", *CODES)  # Of texts that all parts share.
-
-Texts = tuple[np.ndarray, list[str]]  # Sorted distinct keys, and the text of each.
 
 
 class SaveEvents(beam.PTransform):
@@ -66,7 +64,8 @@ class SaveEvents(beam.PTransform):
         every = events | "all events" >> beam.Flatten()
         merge = functools.partial(merge_reports, kind=EventReport)
         total = reports | "all reports" >> beam.Flatten() | beam.CombineGlobally(merge)
-        _ = every | SaveTexts(self._work)
+        texts = every | map_pairs("texts", lambda _, events: events.texts)
+        _ = texts | SaveTexts(self._work, KINDS)
         bad = (
             {
                 name: every | flat_map_pairs(name, cut, num_parts=self._num_parts)
@@ -112,7 +111,7 @@ def texts_by_part(
 ) -> Iterator[tuple[int, Texts]]:
     """The part of each user, and the user's key and raw id."""
     keys, texts = events.texts["user"]
-    yield from _cut(keys, texts, part_of(keys, num_parts))
+    yield from cut_texts(keys, texts, part_of(keys, num_parts))
 
 
 def group_events_of_part(
@@ -135,8 +134,7 @@ def group_events_of_part(
     days = times.usual_days(total.days)
     behaviors, bad = group_events([rows[1:] for rows in pieces], days)
     keys, texts = merge_texts("user", found["users"])
-    path = work / f"behaviors-{part:06d}.pickle"
-    save_object(path, (behaviors, keys, texts), work)
+    save_part(part, behaviors, keys, texts, work)
     for place in bad:
         # `group_events` counts the part's own pieces.
         yield pieces[place.piece][0], (place.line, place.reason)
@@ -163,51 +161,3 @@ def _read_again(index: int, found: dict[str, Iterable]):
         texts = row_texts(piece, [line for line, _ in places]) if places else []
         for (line, reason), text in zip(places, texts, strict=True):
             yield from bad_rows(index, [BadRow(line, reason, text)])
-
-
-class SaveTexts(beam.PTransform):
-    """Saves the texts of the keys of items, queries and sources for `find_texts`.
-
-    Args:
-        work: The job's own folder.
-    """
-
-    def __init__(self, work: Path):
-        super().__init__()
-        self._work = work
-
-    def expand(self, events):
-        return (
-            events
-            | flat_map_pairs("texts", _texts_by_file)
-            | beam.GroupByKey()
-            | map_pairs("save texts", _save_texts, work=self._work)
-        )
-
-
-def _texts_by_file(index: int, events: Events) -> Iterator[tuple[int, Texts]]:
-    for number, kind in enumerate(KINDS):
-        keys, texts = events.texts[kind]
-        for file, own in _cut(keys, texts, part_of(keys, NUM_FILES)):
-            yield number * NUM_FILES + file, own
-
-
-def _save_texts(file: int, found: Iterable[Texts], work: Path) -> None:
-    kind = KINDS[file // NUM_FILES]
-    keys, texts = merge_texts(kind, found)
-    path = texts_path(work, kind, file % NUM_FILES)
-    with written_once(path, work) as beside:
-        pair = keys, texts.tolist()
-        beside.write_bytes(pickle.dumps(pair, pickle.HIGHEST_PROTOCOL))
-
-
-def _cut(
-    keys: np.ndarray, texts: list[str], place: np.ndarray
-) -> Iterator[tuple[int, Texts]]:
-    """Texts by their places."""
-    order = np.argsort(place, kind="stable")
-    numbers, starts = np.unique(place[order], return_index=True)
-    for number, own in zip(
-        numbers.tolist(), np.split(order, starts[1:]), strict=bool(len(numbers))
-    ):
-        yield number, (keys[own], [texts[row] for row in own.tolist()])

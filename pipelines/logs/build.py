@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipelines.common import job
+from pipelines.common.codes import load_codes, save_codes
 from pipelines.common.engines import choose_engine
 from pipelines.common.k_core import Kept, list_steps
 from pipelines.common.negatives import check_negatives
 from pipelines.common.rejects import Rejects
 from pipelines.common.summary import finish
 from pipelines.logs.days import make_splits
-from pipelines.logs.group import load_codes, save_codes
 from pipelines.logs.local import LocalEngine
 from pipelines.logs.logs import Logs
 from pipelines.logs.settings import Settings
@@ -145,7 +145,8 @@ def _make_tables(
 ) -> tuple["Tables", "DenseIds"]:
     # TensorFlow takes seconds to import: missing files are found before.
     import_tensorflow()
-    from pipelines.logs.tables import Owners, make_tables
+    from pipelines.common.owners import Owners
+    from pipelines.logs.tables import make_tables
 
     items = np.asarray(load_codes(work, "item"))[kept.items]
     owners = {"user": worker.users(), "item": Owners.of(work, "item", items)}

@@ -6,7 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pipelines.common.described import Described, object_column
 from pipelines.common.keys import keys_of
+from pipelines.common.owner_features import (
+    Allocate,
+    Parts,
+    encode_categorical,
+    encode_multi,
+    encode_numeric,
+)
 from pipelines.common.ragged import RaggedTable, find_sorted
 from pipelines.common.report import Report
 from pipelines.common.vocabulary import Vocabulary
@@ -72,15 +80,40 @@ def read_features(piece: Piece, reading: FeatureReading, work: Path) -> FeatureR
     return report
 
 
+def describe_owners(piece: Piece, reading: FeatureReading) -> tuple[Described, Report]:
+    """Reads a piece with the values of all owners, kept or not.
+
+    Args:
+        piece: The rows to read.
+        reading: How its rows are read; without captions.
+    """
+    report = Report(0, 0, [])
+    keys, lines = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    columns = reading.columns
+    names = (*columns.categorical, *columns.numeric, *columns.multi)
+    values: dict[str, list] = {name: [] for name in names}
+    for rows in read_piece(piece, read_columns(columns)):
+        own, _, found = parse_features(rows, reading, None)
+        keys.append(own)
+        lines.append(rows.line[rows.good])
+        for name in names:
+            values[name] += found[name]
+        report.num_lines += rows.num_lines
+        report.num_rows += rows.num_rows
+        report.bad += rows.bad_rows()
+    arrays = {name: object_column(column) for name, column in values.items()}
+    return Described(np.concatenate(keys), np.concatenate(lines), arrays), report
+
+
 def parse_features(
-    rows: Rows, reading: FeatureReading, kept: np.ndarray
+    rows: Rows, reading: FeatureReading, kept: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, dict[str, list]]:
     """Reads the columns of some rows.
 
     Args:
         rows: The rows; malformed ones are no longer good.
         reading: How they are read.
-        kept: Sorted keys of the owners whose features are wanted.
+        kept: Sorted keys of the owners whose features are wanted; None for all.
 
     Returns:
         [good rows] key of each owner, [good rows] whether it is kept, and the values of
@@ -89,7 +122,9 @@ def parse_features(
     table = reading.columns
     code, ids = rows.ids(table.id, is_required=True)
     key = keys_of(ids)[code]
-    is_kept = find_sorted(kept, key)[1] if len(kept) else np.zeros(len(key), bool)
+    is_kept = np.full(len(key), kept is None)
+    if kept is not None and len(kept):
+        is_kept = find_sorted(kept, key)[1]
     columns = {}
     for name in table.categorical:
         codes, texts = rows.ids(name, is_required=False)
@@ -131,45 +166,35 @@ class Features(NamedTuple):
 
 
 def encode_features(
-    table: FeatureTable, values: dict[str, list], dense_ids: np.ndarray, size: int
+    table: FeatureTable, parts: Parts, size: int, allocate: Allocate = np.zeros
 ) -> Features:
     """Encodes the features of the kept owners.
 
-    A numeric feature becomes the number of its bucket; quantiles of the kept owners'
-    values are the bounds. A bucket holds its lower bound.
-
     Args:
         table: The columns.
-        values: See `FeatureReport`; one value for each described owner.
-        dense_ids: Dense id of each described owner.
+        parts: Dense ids and values of the described owners.
         size: Number of owners.
+        allocate: Makes the arrays.
     """
     vocabularies: dict[str, Vocabulary] = {}
     features: dict[str, np.ndarray | RaggedTable] = {}
     for name in table.categorical:
-        column = np.full(size + 1, "", object)
-        column[dense_ids] = values[name]
-        vocabularies[name] = Vocabulary.build(column[column != ""])
-        features[name] = vocabularies[name].encode(column) * (column != "")
+        vocabularies[name], features[name] = encode_categorical(
+            parts, name, size, "", allocate
+        )
     for name in table.numeric:
-        column = np.full(size + 1, np.nan)
-        column[dense_ids] = values[name]
-        bounds = _bounds(column[~np.isnan(column)], table.buckets)
-        bucket = np.searchsorted(bounds, column, side="right") + 1
-        features[name] = np.where(np.isnan(column), 0, bucket)
+        bounds, features[name] = encode_numeric(
+            parts, name, size, table.buckets, allocate
+        )
         vocabularies[name] = Vocabulary(_bucket_names(bounds))
     for name in table.multi:
-        rows: list[tuple[str, ...]] = [()] * (size + 1)
-        for owner, own in zip(dense_ids.tolist(), values[name], strict=True):
-            rows[owner] = own
-        texts = RaggedTable.from_rows(rows)
-        vocabularies[name] = Vocabulary.build(texts.values)
-        features[name] = texts.encode(vocabularies[name])
+        vocabularies[name], features[name] = encode_multi(parts, name, size, allocate)
     captions = None
     if table.caption:
-        texts = np.full(size + 1, "", object)
-        texts[dense_ids] = values["caption"]
-        captions = texts.tolist()
+        captions = [""] * (size + 1)
+        for owners, values in parts:
+            for owner, text in zip(owners.tolist(), values["caption"], strict=True):
+                captions[owner] = text
     return Features(vocabularies, features, captions)
 
 
@@ -185,15 +210,6 @@ def _lists(rows: Rows, name: str, separator: str) -> np.ndarray:
     column = np.empty(len(rows), object)
     column[:] = lists
     return column
-
-
-def _bounds(known: np.ndarray, num_buckets: int) -> np.ndarray:
-    """Inner bounds of buckets with about as many values each."""
-    if not len(known):
-        return np.zeros(0)
-    shares = np.linspace(0, 1, num_buckets + 1)[1:-1]
-    bounds = np.unique(np.quantile(known, shares, method="higher"))
-    return bounds[bounds > known.min()]
 
 
 def _bucket_names(bounds: np.ndarray) -> list[str]:

@@ -15,6 +15,7 @@ from pipelines.common.behaviors import (
     group_behaviors,
     save_behaviors,
 )
+from pipelines.common.codes import CODES, encode_behaviors
 from pipelines.common.keys import NO_KEY
 from pipelines.common.repeats import is_repeated
 from pipelines.common.shuffle import load_chunks
@@ -23,7 +24,7 @@ from pipelines.logs import clock
 FAR = "time far from all others"  # Reasons.
 REPEATED = "repeated click"
 
-CODES = ("query", "source")  # Texts of sessions, besides items.
+KINDS = ("item", *CODES)  # Of texts that all parts share.
 
 
 class BadPlace(NamedTuple):
@@ -53,26 +54,15 @@ def group_part(
     chunks = load_chunks(work, "events", part)
     behaviors, bad = group_events(chunks, days)
     path = work / f"grouped-{part:05d}.npz"
-    return save_group(path, behaviors, work, need_both), bad
+    coded = encode_behaviors(behaviors, work, KINDS)
+    return save_behaviors(path, rules(coded, need_both)), bad
 
 
-def save_group(
-    path: Path, behaviors: Behaviors, work: Path, need_both: bool
-) -> Grouped:
-    """Saves behaviors; their items, queries and sources become places in the keys.
-
-    Args:
-        path: File to write, see `save_behaviors`.
-        behaviors: Of one part's users.
-        work, need_both: As in `group_part`.
-    """
-    coded = behaviors._replace(
-        rec=_encoded(behaviors.rec, work, ("item",)),
-        sessions=_encoded(behaviors.sessions, work, CODES),
-        click_item=_codes(behaviors.click_item, work, "item"),
-    )
-    steps = (coded, coded.of_users_with_both()) if need_both else (coded,)
-    return save_behaviors(path, steps)
+def rules(behaviors: Behaviors, need_both: bool) -> tuple[Behaviors, ...]:
+    """What is left after each of the job's rules, the first of which keeps all."""
+    if not need_both:
+        return (behaviors,)
+    return behaviors, behaviors.of_users_with_both()
 
 
 def group_events(
@@ -111,16 +101,6 @@ def group_events(
     return group_behaviors(rec_rows, ordered), bad
 
 
-def save_codes(work: Path, kind: str, keys: np.ndarray) -> None:
-    """Saves the sorted distinct keys of "item", "query" or "source"."""
-    np.save(work / f"{kind}_keys.npy", keys)
-
-
-def load_codes(work: Path, kind: str) -> np.ndarray:
-    """What `save_codes` saved."""
-    return np.load(work / f"{kind}_keys.npy", mmap_mode="r")
-
-
 def _joined(chunks: list[np.ndarray], dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     piece = np.repeat(np.arange(len(chunks)), [len(chunk) for chunk in chunks])
     return np.concatenate([np.zeros(0, dtype), *chunks]), piece
@@ -150,15 +130,3 @@ def _fill_first(rows: np.ndarray, name: str) -> None:
     named = np.flatnonzero(rows[name] != NO_KEY)
     sessions, first = np.unique(session[named], return_index=True)
     rows[name][np.flatnonzero(changes)[sessions]] = rows[name][named[first]]
-
-
-def _encoded(rows: np.ndarray, work: Path, names: Sequence[str]) -> np.ndarray:
-    rows = rows.copy()
-    for name in names:
-        rows[name] = _codes(rows[name], work, name)
-    return rows
-
-
-def _codes(keys: np.ndarray, work: Path, kind: str) -> np.ndarray:
-    """[keys] place of each key, which all are there."""
-    return np.searchsorted(load_codes(work, kind), keys)

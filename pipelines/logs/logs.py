@@ -18,7 +18,7 @@ from pipelines.common.report import BadRow, Report
 from pipelines.logs.events import EventReport, split_events
 from pipelines.logs.features import read_features
 from pipelines.logs.files import Piece
-from pipelines.logs.group import CODES, BadPlace
+from pipelines.logs.group import KINDS, BadPlace
 from pipelines.logs.reader import FIRST_LINES, row_texts
 from pipelines.logs.sources import Source
 
@@ -146,7 +146,7 @@ def read_events(reader: TableReader, sources: list[Source], num_parts: int) -> L
         UserError: Too many rows of a file are malformed, or its times have another
             unit.
     """
-    keys: dict[str, list[np.ndarray]] = {kind: [] for kind in ("item", *CODES)}
+    keys: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
     total = EventReport(0, 0, [])
     first = 0
     for source in sources:

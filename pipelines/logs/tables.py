@@ -1,40 +1,18 @@
 """Vocabularies, dense ids and features of the kept users and items."""
 
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from pipelines.common.dense_ids import DenseIds
-from pipelines.common.keys import find_texts
+from pipelines.common.described import object_column
+from pipelines.common.owners import Owners, dense_codes
 from pipelines.common.ragged import RaggedTable, word_lists
-from pipelines.common.vocabulary import SavedIds, Vocabulary
+from pipelines.common.vocabulary import Vocabulary
 from pipelines.common.writer import Tables
 from pipelines.logs.features import Features, encode_features
-from pipelines.logs.group import load_codes
 from pipelines.logs.logs import TableReader
 from pipelines.logs.sources import Source
-
-
-class Owners(NamedTuple):
-    """Kept users or items: their sorted keys, dense ids and vocabulary.
-
-    The users of a Beam job are too many: it has the keys and dense ids of each part.
-    """
-
-    keys: np.ndarray
-    dense_ids: np.ndarray
-    vocabulary: SavedIds
-
-    @classmethod
-    def of(cls, work: Path, kind: str, keys: np.ndarray) -> "Owners":
-        """The owners with these sorted keys; also saves the keys for `features`."""
-        texts = find_texts(work, kind, keys)
-        order = np.argsort(texts, kind="stable")
-        dense_ids = np.empty(len(keys), np.int64)
-        dense_ids[order] = np.arange(1, len(keys) + 1)
-        np.save(work / f"kept_{kind}.npy", keys)
-        return cls(keys, dense_ids, Vocabulary(texts[order]))
 
 
 def read_owner_features(
@@ -49,12 +27,9 @@ def read_owner_features(
     """
     reading = source.reading
     keys, values = reader.read_features(reading.owner, source)
-    return encode_features(
-        reading.columns,
-        values,
-        owners.dense_ids[np.searchsorted(owners.keys, keys)],
-        len(owners.keys),
-    )
+    dense_ids = owners.dense_ids[np.searchsorted(owners.keys, keys)]
+    columns = {name: object_column(column) for name, column in values.items()}
+    return encode_features(reading.columns, [(dense_ids, columns)], len(owners.keys))
 
 
 def make_tables(
@@ -78,8 +53,8 @@ def make_tables(
         features: Of "user" and "item", where there are tables.
         min_word_count: Fewest searches and captions that have a word.
     """
-    queries, query_ids = _dense_codes(work, "query", counts["query"])
-    sources, source_ids = _dense_codes(work, "source", counts["source"])
+    queries, query_ids = dense_codes(work, "query", counts["query"])
+    sources, source_ids = dense_codes(work, "source", counts["source"])
     raw_queries = word_lists(["", *queries.raw_ids()])
     searches = np.zeros(len(queries) + 1, np.int64)
     np.add.at(searches, query_ids, counts["query"])
@@ -118,29 +93,6 @@ def make_tables(
         words=dense_queries.values,
         words_splits=dense_queries.row_splits,
     )
-
-
-def session_codes(path: Path, is_kept: np.ndarray, kind: str) -> np.ndarray:
-    """The code of each kept session of a part.
-
-    Args:
-        path: The file of `group_part`.
-        is_kept: [users] whether each user of the part is kept.
-        kind: "query" or "source".
-    """
-    with np.load(path) as arrays:
-        return arrays[f"session_{kind}"][is_kept[arrays["session_user"]]]
-
-
-def _dense_codes(work, kind, counts) -> tuple[Vocabulary, np.ndarray]:
-    """The texts of the used codes, and the dense id of each code."""
-    used = np.flatnonzero(counts)
-    texts = find_texts(work, kind, np.asarray(load_codes(work, kind))[used])
-    vocabulary = Vocabulary.build(texts[texts != ""])
-    dense_ids = np.zeros(len(counts), np.int64)
-    if len(used):
-        dense_ids[used] = np.where(texts != "", vocabulary.encode(texts), 0)
-    return vocabulary, dense_ids
 
 
 def _frequent_words(

@@ -44,7 +44,7 @@ def test_seed_decides_every_byte_and_processes_none(simulated, tmp_path, monkeyp
     size = sum(
         (simulated / f"{log}_inter.csv").stat().st_size for log in ("rec", "src")
     )
-    monkeypatch.setattr("pipelines.kuaisar.build.PART_BYTES", size // 4 + 1)
+    monkeypatch.setattr("pipelines.kuaisar.local.PART_BYTES", size // 4 + 1)
     first = contents(build(simulated, tmp_path, "first"))
     assert sum(name.endswith(".tfrecord") for name in first) == 4
     with monkeypatch.context() as patch:
@@ -68,9 +68,9 @@ def test_killed_job_leaves_no_dataset_and_runs_again(simulated, tmp_path, reposi
     flags = [f"--input_dir={simulated}", f"--output_dir={output_dir}"]
     killed_before_the_info = (
         "import os, signal\n"
-        "from pipelines.kuaisar import __main__, build\n"
+        "from pipelines.kuaisar import __main__, local\n"
         "from sar_tf.data.dataset_info import DatasetInfo\n"
-        "build.PART_BYTES = 200_000\n"  # So that there are several processes.
+        "local.PART_BYTES = 200_000\n"  # So that there are several processes.
         "DatasetInfo.save = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
         "__main__.main()\n"
     )

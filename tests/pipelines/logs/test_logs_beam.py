@@ -31,12 +31,33 @@ bob,yesterday,click,p3,,
 bob,2024-05-01 09:06,view,p3,,
 """
 
+# Users that the events do not have, one described twice, a bad number, several pieces.
+USERS = "user,country,age,tags\n" + "".join(
+    f"{user},{country},{age},{tags}\n"
+    for user, country, age, tags in [
+        *(
+            (f"u{n:02d}", f"c{n % 4}", 20 + n * 7 % 30, "a|b" * (n % 3))
+            for n in range(0, 60, 2)
+        ),
+        ("ann", "", "", "b|c|b"),
+        ("ann", "c1", 3, ""),
+        ("bob", "c9", "old", ""),
+        ("cem", "c9", 3.5, ""),
+    ]
+)
+USER_COLUMNS = {
+    "users.categorical": "country",
+    "users.numeric": "age",
+    "users.multi": "tags",
+    "users.buckets": 3,
+}
+
 
 @pytest.fixture
 def small(monkeypatch):
     """Pieces of a few lines, parts of a few users, ranges of a few ids."""
     monkeypatch.setattr("pipelines.common.lines.PIECE_BYTES", 900)
-    monkeypatch.setattr("pipelines.logs.beam.PART_BYTES", 1200)
+    monkeypatch.setattr("pipelines.common.beam_engine.PART_BYTES", 1200)
     monkeypatch.setattr("pipelines.common.beam_ids.SAMPLE_EVERY", 1)
     monkeypatch.setattr("pipelines.common.beam_counts.RANGE", 3)
 
@@ -71,7 +92,8 @@ def test_the_direct_runner_gives_the_same_dataset(flags, tmp_path, small, capfd)
         *flags,
         f"--events.files={events}",
         f"--items.files={items}",
-        *(f"--{name}={value}" for name, value in ITEM_COLUMNS.items()),
+        f"--users.files={write_as(tmp_path, 'u.csv', USERS)}",
+        *(f"--{name}={value}" for name, value in (ITEM_COLUMNS | USER_COLUMNS).items()),
         "--max_bad_fraction=0.2",
     ]
     local = build(tmp_path / "local", *flags)
@@ -87,7 +109,7 @@ def test_the_direct_runner_gives_the_same_dataset(flags, tmp_path, small, capfd)
     assert other.features == one.features
     assert other.split_rule == one.split_rule
     lists = [(path / "rejects.csv").read_text() for path in (local, beam)]
-    assert len(lists[0].splitlines()) == 4
+    assert len(lists[0].splitlines()) == 6
     assert sorted(lists[0].splitlines()) == sorted(lists[1].splitlines())
     assert sorted(printed[0].split()) == sorted(printed[1].split())
 
@@ -117,7 +139,7 @@ def test_two_tables(tmp_path, small):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--users.files={0}"], "--engine=beam reads no table of users"),
+        (["--users.files={0}"], "malformed (user described twice: 2)"),
         (["--time_format=milliseconds"], "malformed"),
         (["--min_interactions=99"], "no user is left"),
         (["--runner=DirectRunner", "--nothing=1"], "has the flag --nothing=1"),
@@ -126,7 +148,7 @@ def test_two_tables(tmp_path, small):
 def test_a_failed_job_is_one_line_and_leaves_nothing(flags, message, tmp_path):
     events = write_as(tmp_path, "e.csv", SHOP)
     users = tmp_path / "u.csv"
-    users.write_text("user,age\nann,3\n")
+    users.write_text("user,age\n" + "ann,3\n" * 3)
     flags = [flag.format(users) for flag in flags]
     with pytest.raises(SystemExit) as exit_:
         build(tmp_path / "out", f"--events.files={events}", *flags, "--engine=beam")

@@ -1,6 +1,7 @@
 """Steps of Beam pipelines on the file of one part's users."""
 
 import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,16 +9,19 @@ import numpy as np
 from pipelines.common.beam_counts import Counts, count_ids
 from pipelines.common.beam_files import load_object, save_object, written_once
 from pipelines.common.beam_records import write_whole_shard
-from pipelines.common.behaviors import Grouped
+from pipelines.common.behaviors import (
+    Behaviors,
+    Grouped,
+    save_behaviors,
+    session_codes,
+)
+from pipelines.common.codes import encode_behaviors
 from pipelines.common.dense_ids import DenseIds
 from pipelines.common.k_core import active_users, list_interactions
 from pipelines.common.ragged import find_sorted
 from pipelines.common.sequences import Settings, part_records
 from pipelines.common.summary import Step
 from pipelines.common.writer import ShardSummary
-from pipelines.logs.beam_events import KINDS
-from pipelines.logs.group import save_group
-from pipelines.logs.tables import session_codes
 
 
 class KeptByPart:
@@ -48,24 +52,41 @@ def numbers_with_users(work: Path) -> list[int]:
     return _numbers(work, "dense-*.pickle")
 
 
-def load_keys(work: Path) -> dict[str, list[np.ndarray]]:
-    """The keys of items, queries and sources that `SaveTexts` saved."""
-    none = np.zeros(0, np.int64)
-    return {
-        kind: [
-            none,
-            *(load_object(path)[0] for path in work.glob(f"texts-{kind}-*.pickle")),
-        ]
-        for kind in KINDS
-    }
+def save_part(
+    number: int, behaviors: Behaviors, keys: np.ndarray, raw_ids: np.ndarray, work: Path
+) -> None:
+    """Saves the behaviors of a part's users for `encode_part`.
+
+    Args:
+        number: Of the part.
+        behaviors: With keys of users and texts.
+        keys: Sorted keys of at least the part's users.
+        raw_ids: Their raw ids.
+        work: The job's own folder.
+    """
+    path = work / f"behaviors-{number:06d}.pickle"
+    save_object(path, (behaviors, keys, raw_ids), work)
 
 
-def encode_part(number: int, work: Path, need_both: bool) -> Grouped:
-    """Saves a part's behaviors with codes in the place of keys, see `save_group`."""
+def encode_part(
+    number: int,
+    work: Path,
+    kinds: Sequence[str],
+    rules: Callable[[Behaviors], tuple[Behaviors, ...]],
+) -> Grouped:
+    """Applies a job's rules to a part's behaviors, with codes in the place of keys.
+
+    Args:
+        number: Of the part.
+        work: The job's own folder.
+        kinds: See `encode_behaviors`.
+        rules: Gives what is left after each rule, see `save_behaviors`.
+    """
     behaviors, _, _ = load_object(work / f"behaviors-{number:06d}.pickle")
     path = _grouped_path(work, number)
     with written_once(path, work) as beside:
-        grouped = save_group(beside, behaviors, work, need_both)
+        steps = rules(encode_behaviors(behaviors, work, kinds))
+        grouped = save_behaviors(beside, steps)
     return grouped._replace(path=path)
 
 
