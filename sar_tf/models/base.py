@@ -61,6 +61,8 @@ class Model(Retrieval, TrainedModel):
     _item_table: Any = None
     # Whether histories may be cut to the length of the longest one of their group.
     trims_history = True
+    # Whether `read` and `logits` take candidates `(1, C, D)`, the same for all rows.
+    shares_candidates = False
 
     def __init__(
         self,
