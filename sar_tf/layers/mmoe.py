@@ -7,6 +7,7 @@ import keras
 from keras import layers, ops
 
 from sar_tf.layers.dropout import Dropout
+from sar_tf.layers.products import times
 
 
 @keras.saving.register_keras_serializable("sar_tf")
@@ -163,10 +164,10 @@ def _first_layer(candidates, context, views, kernel, bias):
     values = []
     for _, of_slots in views:
         width = of_slots.shape[-1]
-        values.append(ops.matmul(of_slots, kernel[:width]))
+        values.append(times(of_slots, kernel[:width]))
         kernel = kernel[width:]
     width = candidates.shape[-1]
-    of_candidates = ops.matmul(candidates, kernel[:width])
+    of_candidates = times(candidates, kernel[:width])
     of_context = (ops.matmul(context, kernel[width:]) + bias)[:, None, :]
     if not views:
         return of_candidates + of_context

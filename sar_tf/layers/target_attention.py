@@ -6,6 +6,7 @@ import keras
 from keras import layers, ops
 
 from sar_tf.layers.masking import key_mask_bias, softmax
+from sar_tf.layers.products import times
 
 
 @keras.saving.register_keras_serializable("sar_tf")
@@ -43,7 +44,7 @@ class TargetAttention(layers.Layer):
     def call(
         self, history: Any, candidates: Any, mask: Any, apart: bool = False
     ) -> Any:
-        keys = ops.matmul(history, self.kernel)
+        keys = times(history, self.kernel)
         logits = ops.matmul(candidates, ops.swapaxes(keys, -1, -2))
         logits = ops.cast(logits, "float32") + key_mask_bias(mask)[:, 0]
         weights = ops.cast(softmax(logits), history.dtype)
