@@ -3,7 +3,9 @@
     python -m tools.score_users --run_dir=runs/beauty --output_dir=scores/beauty
 
 The run's served model scores all items for each user as of now: by the whole history of
-the user's record. Items that the user interacted with are left out. A file has the
+the user's record. With --retrieval it scores only the items that its retrieval head
+finds, as its signature retrieve_rec does: most of the best ones, in a fraction of the
+time. Items that the user interacted with are left out. A file has the
 columns "user" (raw id), "items" (raw ids, the best first) and "scores" (their click
 probabilities). All files are there when the last one, part-…-of-…, is; a call that was
 killed is repeated, and goes on with the first file that is missing.
@@ -15,7 +17,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
         changes = {"dataset_dir": args.dataset_dir} if args.dataset_dir else {}
         began = time.monotonic()
         number = score_users(
-            args.run_dir, args.output_dir, args.top_k, users, **changes
+            args.run_dir, args.output_dir, args.top_k, users, args.retrieval, **changes
         )
         rate = number / max(time.monotonic() - began, 1e-3)
         print(f"{number:,} users, {rate:,.1f} a second: {args.output_dir}", flush=True)
@@ -78,6 +80,7 @@ def score_users(
     output_dir: Path,
     k: int,
     users: Collection[str] | None = None,
+    retrieval: bool = False,
     **changes: Any,
 ) -> int:
     """Writes the files that are missing.
@@ -87,22 +90,28 @@ def score_users(
         output_dir: The folder of the files.
         k: Items of a user; fewer where the user knows more of the catalogue.
         users: Raw ids of the users; None is all.
+        retrieval: Whether only the items that the retrieval head finds are scored.
         changes: Settings of `RunConfig` that differ from the run's.
 
     Returns:
         Number of users that this call has scored.
 
     Raises:
-        ScoreError: The model does not recommend, or the folder holds other scores.
+        ScoreError: The model does not recommend, it has no retrieval head, or the
+            folder holds other scores.
     """
-    from sar_tf.data.known_items import KnownItems
     from sar_tf.data.now import users_now
-    from sar_tf.training.catalogue import CatalogueScorer, with_more_needs
+    from sar_tf.training.catalogue import with_more_needs
     from sar_tf.training.finished import load_run
 
     model, data = load_run(run_dir, served=True, **changes)
     if "rec" not in model.tasks:
         raise ScoreError(f"run_dir={run_dir}: the model has no recommendation task")
+    if retrieval and model.retrieval_head is None:
+        raise ScoreError(
+            f"run_dir={run_dir}: the model has no retrieval head (retrieval_weight=0); "
+            "leave out --retrieval"
+        )
     names = data.dataset.vocabulary("user")
     number = len(names) if users is None else len(set(users))
     about = {
@@ -110,7 +119,7 @@ def score_users(
         "shards": [shard["sha256"] for shard in data.dataset.info.shards],
         "users": None if users is None else sorted(set(users)),
         "top_k": k,
-    }
+    } | ({"retrieval": True} if retrieval else {})
     paths = _open_folder(output_dir, about, -(-number // _USERS))
     done = next((i for i, path in enumerate(paths) if not path.is_file()), len(paths))
     left = max(number - done * _USERS, 0)
@@ -119,34 +128,57 @@ def score_users(
     needs = with_more_needs(model.needs)
     data = dataclasses.replace(data, needs=needs)
     batches = users_now(data, _USERS, users, skipped=done)
-    scorer, known = CatalogueScorer(model), KnownItems(data.dataset)
+    best = _make_best(model, data.dataset, k, retrieval)
     raw = [names, data.dataset.vocabulary("item")]
     with progress("users", left, " users") as bar:
         for path, batch in zip(paths[done:], batches, strict=True):
             rows = {}
-            for found in _best(scorer, known, batch, k):
+            for found in best(batch):
                 rows[found[0]] = found[1:]
                 bar.update(1)
             _write(path, [rows[row] for row in sorted(rows)], *raw)
     return left
 
 
-def _best(scorer, known, batch, k) -> Iterator[tuple]:
-    """(row, user, items, scores) of each user, the dense ids of the best items."""
+def _make_best(model, dataset, k, retrieval) -> Callable[[dict], Iterator[tuple]]:
+    """A batch -> (row, user, items, scores) of each user: the best items' dense ids."""
     import numpy as np
 
-    users = batch["rec"]["user"].numpy()
-    for part in scorer.score("rec", batch, np.arange(len(users))):
-        scores = part.scores
-        scores[:, 0] = -1.0
-        own = users[part.rows]
-        scores[known.of(own)] = -1.0
-        for row, user, values in zip(part.rows, own, scores, strict=True):
-            number = min(k, int((values >= 0).sum()))
-            near = np.argpartition(-values, number - 1)[:number] if number else []
-            # By falling score; equal ones by id.
-            near = sorted(near, key=lambda item: (-values[item], item))
-            yield int(row), int(user), near, values[near]
+    from sar_tf.data.known_items import KnownItems
+    from sar_tf.models.catalogue import NUM_RANKED
+    from sar_tf.training.catalogue import CatalogueScorer, RetrievedScorer
+
+    known = KnownItems(dataset)
+    if retrieval:
+        retriever = RetrievedScorer(model, "rec", max(k, NUM_RANKED))
+    else:
+        scorer, every = CatalogueScorer(model), np.arange(model.spec.num_items + 1)
+
+    def parts(batch, users, rows):
+        if retrieval:
+            yield from retriever.score(batch, rows, lambda own: known.of(users[own]))
+            return
+        for own, scores, _ in scorer.score("rec", batch, rows):
+            scores[:, 0] = scores[known.of(users[own])] = -1.0
+            yield own, np.broadcast_to(every, scores.shape), scores
+
+    def best(batch):
+        users = batch["rec"]["user"].numpy()
+        for part in parts(batch, users, np.arange(len(users))):
+            for row, items, scores in zip(*part, strict=True):
+                yield int(row), int(users[row]), *_best(items, scores, k)
+
+    return best
+
+
+def _best(items, scores, k):
+    """The k items with the highest scores of 0 or more, by falling score."""
+    import numpy as np
+
+    number = min(k, int((scores >= 0).sum()))
+    near = np.argpartition(-scores, number - 1)[:number] if number else []
+    near = sorted(near, key=lambda place: (-scores[place], items[place]))
+    return items[near], scores[near]
 
 
 def _write(path, rows, users, items):
@@ -214,6 +246,11 @@ def _make_parser():
     )
     parser.add_argument(
         "--users", type=Path, help="file of raw ids, one a line; all users by default"
+    )
+    parser.add_argument(
+        "--retrieval",
+        action="store_true",
+        help="score only the items that the model's retrieval head finds",
     )
     parser.add_argument(
         "--dataset_dir", help="another copy of the run's dataset, with newer records"

@@ -11,6 +11,7 @@ from keras import layers
 
 from sar_tf.layers.dropout import Dropout
 from sar_tf.layers.masked_attention import MaskedAttention
+from sar_tf.layers.products import of_rows
 
 
 class _Sublayers(layers.Layer):
@@ -64,8 +65,11 @@ class _Sublayers(layers.Layer):
         self.feed_forward_out.build((None, width))
 
     def _feed_forward(self, x, training):
-        hidden = self.inner_dropout(self.feed_forward_in(x), training=training)
-        return self.feed_forward_out(hidden)
+        def network(rows):
+            hidden = self.inner_dropout(self.feed_forward_in(rows), training=training)
+            return self.feed_forward_out(hidden)
+
+        return of_rows(network, x)
 
     def _add(self, norm, x, update, training):
         return norm(x + self.dropout(update, training=training))

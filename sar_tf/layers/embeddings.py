@@ -6,6 +6,7 @@ import keras
 from keras import layers, ops
 
 from sar_tf.layers.masking import masked_mean
+from sar_tf.layers.products import of_rows
 
 
 @keras.saving.register_keras_serializable("sar_tf")
@@ -109,7 +110,7 @@ class QueryEncoder(layers.Layer):
         mean = masked_mean(self.word_embedding(words), words > 0, axis=-2)
         if self.query_dim:
             mean = ops.concatenate([self.query_embedding(queries), mean], axis=-1)
-        return self.dense(mean)
+        return of_rows(self.dense, mean)
 
     def compute_output_shape(self, words_shape, queries_shape=None):
         return (*words_shape[:-1], self.units)

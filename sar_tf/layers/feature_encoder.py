@@ -8,6 +8,7 @@ from keras import layers, ops
 
 from sar_tf.layers.embeddings import Embedding
 from sar_tf.layers.masking import masked_mean
+from sar_tf.layers.products import of_rows
 
 
 @keras.saving.register_keras_serializable("sar_tf")
@@ -153,7 +154,7 @@ class FeatureEncoder(layers.Layer):
             parts.append(vectors)
         encoded = parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1)
         if self.dense:
-            encoded = self.dense(encoded)
+            encoded = of_rows(self.dense, encoded)
         if self.mask_zero:
             known = ops.expand_dims(ops.cast(ids > 0, encoded.dtype), -1)
             encoded = encoded * known

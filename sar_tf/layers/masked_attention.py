@@ -7,6 +7,7 @@ from keras import layers, ops
 
 from sar_tf.layers.masking import key_mask_bias, softmax
 from sar_tf.layers.multi_head import MultiHead
+from sar_tf.layers.products import of_rows, sizes, times
 
 
 @keras.saving.register_keras_serializable("sar_tf")
@@ -80,13 +81,12 @@ class MaskedAttention(MultiHead):
         scale = (width // self.num_heads) ** -0.5
         kernel_q, kernel_kv = ops.split(self.qkv_kernel, [width], axis=-1)
         kernel_q = kernel_q * scale
-        bias_q = bias_kv = 0.0
+        bias_q = bias_kv = bias = None
         if self.use_bias:
             bias_q, bias_kv = ops.split(self.qkv_bias, [width], axis=-1)
             bias_q = bias_q * scale
         if queries is keys:
             kernel = ops.concatenate([kernel_q, kernel_kv], axis=-1)
-            bias = 0.0
             if self.use_bias:
                 bias = ops.concatenate([bias_q, bias_kv], axis=-1)
             q, k, v = self._project(queries, kernel, bias, 3)
@@ -101,12 +101,12 @@ class MaskedAttention(MultiHead):
         weights = ops.cast(softmax(logits), v.dtype)
         weights = self.dropout(weights, training=training)
         context = ops.transpose(ops.matmul(weights, v), (0, 2, 1, 3))
-        return self.output_dense(ops.reshape(context, ops.shape(queries)))
+        return of_rows(self.output_dense, ops.reshape(context, sizes(queries)))
 
     def _project(self, x, kernel, bias, count):
         """`count` projections at once, each `(B, h, N, D / h)`."""
-        x = ops.matmul(x, kernel) + bias
-        batch, slots, width = ops.shape(x)
+        x = times(x, kernel, bias)
+        batch, slots, width = sizes(x)
         size = width // (count * self.num_heads)
         x = ops.reshape(x, (batch, slots, count, self.num_heads, size))
         # After one transposition each part is contiguous: unstack copies nothing.

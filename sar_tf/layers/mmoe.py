@@ -7,6 +7,7 @@ import keras
 from keras import layers, ops
 
 from sar_tf.layers.dropout import Dropout
+from sar_tf.layers.products import times
 
 
 @keras.saving.register_keras_serializable("sar_tf")
@@ -35,8 +36,11 @@ class MixtureOfExperts(layers.Layer):
 
     Call arguments:
         task: name of the task.
-        candidates: `(B, C, Dc)`.
+        candidates: `(B, C, Dc)`, or `(1, C, Dc)` for the same candidates in all rows.
         context: `(B, Dx)`; X is `concat(candidates, context)`.
+        views: more parts of X, before the others: pairs of weights `(B, C, N)` and
+            values `(B, N, Dv)`, whose product stands for a part `(B, C, Dv)`. The
+            weights of a candidate sum to 1.
 
     Returns:
         `(B, C, units)`, or `(B, C, 1)` for `head="paper"`.
@@ -67,8 +71,9 @@ class MixtureOfExperts(layers.Layer):
         self.head = head
         self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
 
-    def build(self, candidates_shape, context_shape):
+    def build(self, candidates_shape, context_shape, views_shape=()):
         width = candidates_shape[-1] + context_shape[-1]
+        width += sum(values[-1] for _, values in views_shape)
         num_experts = self.num_task_experts + self.num_shared_experts
         self.shared = self._experts("shared", self.num_shared_experts, width)
         self.task_experts = {
@@ -107,17 +112,23 @@ class MixtureOfExperts(layers.Layer):
         return weights
 
     def call(
-        self, candidates: Any, context: Any, task: str, training: bool | None = None
+        self,
+        candidates: Any,
+        context: Any,
+        views: Sequence[tuple[Any, Any]] = (),
+        *,
+        task: str,
+        training: bool | None = None,
     ) -> Any:
         own = self.task_experts[task]
         kernel = ops.concatenate([own["kernel"], self.shared["kernel"]], axis=1)
         bias = ops.concatenate([own["bias"], self.shared["bias"]], axis=0)
-        hidden = ops.relu(_first_layer(candidates, context, kernel, bias))
+        hidden = ops.relu(_first_layer(candidates, context, views, kernel, bias))
         experts = self.dropout(hidden, training=training)
         shape = ops.shape(experts)
         num_experts = self.num_task_experts + self.num_shared_experts
         experts = ops.reshape(experts, (shape[0], shape[1], num_experts, self.units))
-        gates = _first_layer(candidates, context, *self.gates[task])
+        gates = _first_layer(candidates, context, views, *self.gates[task])
         gates = ops.softmax(ops.cast(gates, "float32"), axis=-1)
         gates = ops.cast(gates, experts.dtype)
         if self.head == "paper":
@@ -131,7 +142,9 @@ class MixtureOfExperts(layers.Layer):
         bias = ops.concatenate([own["score_bias"], self.shared["score_bias"]], axis=0)
         return ops.sum(experts * kernel, axis=-1, keepdims=True) + bias[:, None]
 
-    def compute_output_shape(self, candidates_shape, context_shape, task=None):
+    def compute_output_shape(
+        self, candidates_shape, context_shape, views_shape=(), task=None
+    ):
         return (*candidates_shape[:-1], 1 if self.head == "paper" else self.units)
 
     def get_config(self):
@@ -146,11 +159,22 @@ class MixtureOfExperts(layers.Layer):
         }
 
 
-def _first_layer(candidates, context, kernel, bias):
-    """`concat(candidates, context) kernel + bias`: `(B, C, units)`."""
-    split = candidates.shape[-1]
-    of_context = ops.matmul(context, kernel[split:]) + bias
-    return ops.matmul(candidates, kernel[:split]) + of_context[:, None, :]
+def _first_layer(candidates, context, views, kernel, bias):
+    """`concat(views, candidates, context) kernel + bias`: `(B, C, units)`."""
+    values = []
+    for _, of_slots in views:
+        width = of_slots.shape[-1]
+        values.append(times(of_slots, kernel[:width]))
+        kernel = kernel[width:]
+    width = candidates.shape[-1]
+    of_candidates = times(candidates, kernel[:width])
+    of_context = (ops.matmul(context, kernel[width:]) + bias)[:, None, :]
+    if not views:
+        return of_candidates + of_context
+    # Weights sum to 1: what is added to each value of a view is added to the view.
+    values[0] = values[0] + of_context
+    weights = ops.concatenate([weights for weights, _ in views], axis=2)
+    return ops.matmul(weights, ops.concatenate(values, axis=1)) + of_candidates
 
 
 @keras.saving.register_keras_serializable("sar_tf")

@@ -7,7 +7,7 @@ from typing import Any
 from keras import ops
 
 from sar_tf.models import groups
-from sar_tf.models.inputs import of_task, row_inputs, select
+from sar_tf.models.inputs import chosen_tasks, of_task, row_inputs, select
 from sar_tf.models.reduction import mean_of_terms
 from sar_tf.models.retrieval import Retrieval
 from sar_tf.models.trained import MAIN_LOSS, TrainedModel
@@ -61,6 +61,8 @@ class Model(Retrieval, TrainedModel):
     _item_table: Any = None
     # Whether histories may be cut to the length of the longest one of their group.
     trims_history = True
+    # Whether `read` and `logits` take candidates `(1, C, D)`, the same for all rows.
+    shares_candidates = False
 
     def __init__(
         self,
@@ -75,7 +77,7 @@ class Model(Retrieval, TrainedModel):
         # The counts of a batch stay in float32.
         super().__init__(autocast=False, **kwargs)
         self.spec = DataSpec(**spec) if isinstance(spec, Mapping) else spec
-        self.tasks = _chosen_tasks(type(self), tasks)
+        self.tasks = chosen_tasks(type(self), tasks)
         self.item_encoder: Any = None
         self.user_encoder: Any = None
         self.query_encoder: Any = None
@@ -289,15 +291,3 @@ class Model(Retrieval, TrainedModel):
         if vectors is not None:
             losses |= self._retrieval_loss(task, vectors, inputs, weights)
         return {"losses": losses}
-
-
-def _chosen_tasks(cls, tasks):
-    if tasks is None:
-        return cls.tasks
-    unknown = sorted(set(tasks) - set(cls.tasks))
-    if unknown or not tasks:
-        raise ValueError(
-            f"tasks must be of {', '.join(cls.tasks)} for {cls.__name__}, "
-            f"not {', '.join(tasks) or 'none'}"
-        )
-    return tuple(task for task in cls.tasks if task in tasks)

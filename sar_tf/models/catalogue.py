@@ -80,8 +80,10 @@ def score_items(model: Model, task: str, prepared: Any, vectors: Any) -> Any:
         float32 `(B, C)`.
     """
     own, target = prepared
-    number = ops.shape(target["ids"]["history_row"])[0]
-    candidates = ops.broadcast_to(vectors[None], (number, *ops.shape(vectors)))
+    candidates = vectors[None]
+    if not model.shares_candidates:
+        number = ops.shape(target["ids"]["history_row"])[0]
+        candidates = ops.broadcast_to(candidates, (number, *ops.shape(vectors)))
     rows = model.read(task, own, {**target, "candidates": candidates}, training=False)
     logits = model.logits(task, rows, training=False)
     return ops.sigmoid(ops.cast(logits, "float32"))

@@ -42,6 +42,27 @@ def row_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
     return {name: x for name, x in inputs.items() if INPUTS[name].part in ROW_PARTS}
 
 
+def chosen_tasks(model: Any, tasks: Collection[str] | None) -> tuple[str, ...]:
+    """The tasks that a model is made for, in the order of its class.
+
+    Args:
+        model: The model's class.
+        tasks: Those that were asked for; None is all of the class.
+
+    Raises:
+        ValueError: The class has no such task, or none was asked for.
+    """
+    if tasks is None:
+        return model.tasks
+    unknown = sorted(set(tasks) - set(model.tasks))
+    if unknown or not tasks:
+        raise ValueError(
+            f"tasks must be of {', '.join(model.tasks)} for {model.__name__}, "
+            f"not {', '.join(tasks) or 'none'}"
+        )
+    return tuple(task for task in model.tasks if task in tasks)
+
+
 def _pick(
     spec: DataSpec, arrays: Mapping[str, Any], wanted: Collection[Input]
 ) -> dict[str, Any]:

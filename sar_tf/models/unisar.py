@@ -126,6 +126,7 @@ class UniSAR(Transitions, Model):
                 for scenario in self.aligned_scenarios()
             }
         self.experts = None
+        self.shares_candidates = without != "MMoE"
         if without != "MMoE":
             self.experts = MixtureOfExperts(
                 self.tasks, num_experts, num_experts, expert_units, dropout, mmoe_head
@@ -195,12 +196,20 @@ class UniSAR(Transitions, Model):
     def read(self, task, encoded, target, training):
         """What candidates see of the histories (Eq. 8), and what they share."""
         candidates = target["candidates"]
+        # Rows of groups of other history lengths are joined in training: they cannot
+        # have weights of slots.
+        apart = not training and self.experts is not None
         views = [
             attention(
-                encoded["fused"][scenario], candidates, encoded["masks"][scenario]
+                encoded["fused"][scenario],
+                candidates,
+                encoded["masks"][scenario],
+                apart=apart,
             )
             for scenario, attention in self.target_attention.items()
         ]
+        if not apart:
+            candidates = ops.concatenate([*views, candidates], axis=-1)
         user = target["user"]
         if task == "search":
             query = target["query"]
@@ -208,7 +217,8 @@ class UniSAR(Transitions, Model):
             query = ops.cast(self.rec_query, user.dtype)
             query = ops.broadcast_to(query, ops.shape(user))
         return {
-            "candidates": ops.concatenate([*views, candidates], axis=-1),
+            "candidates": candidates,
+            "candidate_views": views if apart else [],
             "context": ops.concatenate([user, query], axis=-1),
             "views": encoded["views"],
             "is_anchor": {
@@ -225,7 +235,11 @@ class UniSAR(Transitions, Model):
             x = ops.concatenate([rows["candidates"], context], axis=-1)
             return self.prediction[task](x, training=training)
         mix = self.experts(
-            rows["candidates"], rows["context"], task=task, training=training
+            rows["candidates"],
+            rows["context"],
+            rows["candidate_views"],
+            task=task,
+            training=training,
         )
         if not self.prediction:  # The experts' scores are the prediction.
             return ops.squeeze(mix, axis=-1)

@@ -11,7 +11,7 @@ from sar_tf.models import Model
 
 # Numbers of a weight that a graph holds. The tables of ids stay variables: a graph may
 # have 2 GB, and they are read once for all signatures.
-_LARGEST = 1 << 16
+_LARGEST = 1 << 18
 
 
 def with_constants(model: Model) -> tuple[Callable[[], AbstractContextManager], list]:

@@ -1,6 +1,6 @@
 """Scores of every item of the catalogue for many targets, in bounded memory."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,7 +8,12 @@ import tensorflow as tf
 
 from sar_tf.inputs import INPUTS, inputs_of, reads_history
 from sar_tf.models import Model
-from sar_tf.models.catalogue import of_all_items, prepare_targets, score_items
+from sar_tf.models.catalogue import (
+    NUM_RANKED,
+    of_all_items,
+    prepare_targets,
+    score_items,
+)
 from sar_tf.spec import axis_sizes
 
 # Scores that are computed together: their arrays have room in a processor's cache.
@@ -85,34 +90,8 @@ class CatalogueScorer:
                 histories.
             rows: Places of the targets to score.
         """
-        history = {
-            name: np.asarray(x)
-            for name, x in batch.get("history", {}).items()
-            if INPUTS[name].part == "history"
-        }
-        inputs = {name: np.asarray(x) for name, x in batch[task].items()}
-        if history:
-            longest = np.maximum(*_lengths(history).values())
-            places = inputs["history_row"][rows]
-            rows = rows[np.argsort(longest[places], kind="stable")]
-        for start in range(0, len(rows), _ROWS):
-            own = rows[start : start + _ROWS]
-            part = self._part(task, history, inputs, own)
+        for own, part in _parts(self._model, task, batch, rows):
             yield Scored(own, *self._all_items(task, part))
-
-    def _part(self, task, history, inputs, rows):
-        """The batch of some targets, each with its own history, as short as can be."""
-        places = inputs["history_row"][rows]
-        own = {name: x[places] for name, x in history.items()}
-        if own and self._model.trims_history:
-            own = _trimmed(own)
-        inputs = {name: x[rows] for name, x in inputs.items()}
-        inputs["history_row"] = np.arange(len(rows), dtype=np.int32)
-        arrays = {"history": own, task: inputs}
-        return {
-            part: {n: tf.constant(arrays[part][n]) for n in specs}
-            for part, specs in _signature(self._model, task).items()
-        }
 
     def _all_items(self, task, part):
         prepare, score = self._functions[task]
@@ -124,6 +103,110 @@ class CatalogueScorer:
         ]
         scores = np.concatenate(scores, axis=1)
         return scores, closeness[0].numpy() if closeness else None
+
+
+class Ranked(NamedTuple):
+    """Some targets of a batch with the items that retrieval finds.
+
+    Attributes:
+        rows: `(R,)`, places of the targets in the batch.
+        items: int `(R, N)`; 0 where fewer items are left.
+        scores: float32 `(R, N)`, as `Model.predict` gives them; -1 where items are 0.
+    """
+
+    rows: np.ndarray
+    items: np.ndarray
+    scores: np.ndarray
+
+
+class RetrievedScorer:
+    """Scores the items that a retrieval head finds, as the served model does.
+
+    Args:
+        model: A model with a retrieval head, whose weights do not change any more.
+        task: The targets' task.
+        num_ranked: Items that the head finds.
+    """
+
+    def __init__(self, model: Model, task: str, num_ranked: int = NUM_RANKED) -> None:
+        self._model, self._task = model, task
+        self._number = min(num_ranked, model.spec.num_items)
+        self._vectors = of_all_items(model, tf.function(model.item_vectors))
+        self._vectors = tf.transpose(tf.cast(self._vectors, tf.float32))
+        self._embeddings = of_all_items(model, tf.function(model.encode_items))
+
+        @tf.function
+        def closeness(part):
+            vectors = tf.cast(model.target_vectors(task, part), tf.float32)
+            return tf.matmul(vectors, self._vectors)
+
+        @tf.function
+        def score(part, candidates):
+            with model.items_from(self._embeddings):
+                inputs = {**part[task], "candidates": candidates}
+                return model.score(task, {**part, task: inputs})
+
+        specs = _signature(model, task)
+        self._closeness = closeness.get_concrete_function(specs)
+        items = tf.TensorSpec([None, None], tf.int32)
+        self._score = score.get_concrete_function(specs, items)
+
+    def score(
+        self,
+        batch: Mapping[str, Mapping[str, Any]],
+        rows: np.ndarray,
+        excluded: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    ) -> Iterator[Ranked]:
+        """The items of some targets of a batch, a few targets at a time.
+
+        Args:
+            batch: As in `CatalogueScorer.score`.
+            rows: Places of the targets to score.
+            excluded: For places of targets `(M,)` rows and `(M,)` items that are left
+                out.
+        """
+        for own, part in _parts(self._model, self._task, batch, rows):
+            closeness = self._closeness(part).numpy()
+            closeness[:, 0] = -np.inf
+            closeness[excluded(own)] = -np.inf
+            last = self._number - 1
+            items = np.argpartition(-closeness, last, axis=1)[:, : self._number]
+            is_left = np.take_along_axis(closeness, items, axis=1) > -np.inf
+            items = np.where(is_left, items, 0).astype(np.int32)
+            scores = self._score(part, tf.constant(items)).numpy()
+            yield Ranked(own, items, np.where(items > 0, scores, -1.0))
+
+
+def _parts(model, task, batch, rows):
+    """Some targets of like history length at a time: their places, and their batch."""
+    history = {
+        name: np.asarray(x)
+        for name, x in batch.get("history", {}).items()
+        if INPUTS[name].part == "history"
+    }
+    inputs = {name: np.asarray(x) for name, x in batch[task].items()}
+    if history:
+        longest = np.maximum(*_lengths(history).values())
+        places = inputs["history_row"][rows]
+        rows = rows[np.argsort(longest[places], kind="stable")]
+    for start in range(0, len(rows), _ROWS):
+        own = rows[start : start + _ROWS]
+        yield own, _part(model, task, history, inputs, own)
+
+
+def _part(model, task, history, inputs, rows):
+    """The batch of some targets, each with its own history, as short as can be."""
+    places = inputs["history_row"][rows]
+    own = {name: x[places] for name, x in history.items()}
+    if own and model.trims_history:
+        own = _trimmed(own)
+    inputs = {name: x[rows] for name, x in inputs.items()}
+    inputs["history_row"] = np.arange(len(rows), dtype=np.int32)
+    arrays = {"history": own, task: inputs}
+    return {
+        part: {n: tf.constant(arrays[part][n]) for n in specs}
+        for part, specs in _signature(model, task).items()
+    }
 
 
 def with_more_needs(needs: Collection[str]) -> tuple[str, ...]:

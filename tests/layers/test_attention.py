@@ -169,6 +169,19 @@ def test_target_attention_values():
     np.testing.assert_array_equal(result[3], 0)
 
 
+def test_target_attention_in_parts():
+    """A softmax and values; candidates that all histories share."""
+    layer, (history, candidates, mask) = target_case()
+    weights, values = (numpy(x) for x in layer(history, candidates, mask, apart=True))
+    np.testing.assert_allclose(weights.sum(axis=2), 1, atol=1e-6)
+    np.testing.assert_array_equal(values, history * mask[..., None])
+    expected = numpy(layer(history, candidates, mask))
+    np.testing.assert_allclose(weights @ values, expected, atol=1e-6)
+    shared = np.repeat(candidates[:1], B, axis=0)
+    result = numpy(layer(history, candidates[:1], mask))
+    np.testing.assert_allclose(result, numpy(layer(history, shared, mask)), atol=1e-6)
+
+
 def test_target_attention_by_hand():
     """Two slots at logits log 3 and 0: weights 3/4 and 1/4."""
     layer = TargetAttention()

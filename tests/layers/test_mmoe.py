@@ -55,6 +55,25 @@ def test_experts_values(head, task):
 
 
 @pytest.mark.parametrize("head", ["reference", "paper"])
+def test_views_in_parts_and_shared_candidates(head):
+    layer = MixtureOfExperts(TASKS, OWN, SHARED, UNITS, head=head)
+    views = []
+    for seed, (slots, width) in enumerate([(3, 2), (2, 4)]):
+        weights = np.exp(random(B, C, slots, seed=seed))
+        weights /= weights.sum(axis=2, keepdims=True)
+        views.append((weights, random(B, slots, width, seed=seed)))
+    candidates = random(1, C, D_CANDIDATE, seed=5)
+    context = random(B, D_CONTEXT, seed=6)
+    layer(candidates, context, views, task="search")
+    randomize(layer)
+    parts = [weights @ values for weights, values in views]
+    parts.append(np.repeat(candidates, B, axis=0))
+    expected = layer(np.concatenate(parts, axis=2), context, task="search")
+    result = layer(candidates, context, views, task="search")
+    np.testing.assert_allclose(numpy(result), numpy(expected), atol=1e-5)
+
+
+@pytest.mark.parametrize("head", ["reference", "paper"])
 def test_tasks_share_only_the_shared_experts(head):
     layer, inputs = experts_case(head)
     loss = gradients(

@@ -128,7 +128,7 @@ def test_signature_names_what_a_task_needs(model):
     assert rec["search_mask"].dtype == tf.bool
 
 
-def test_a_raw_signature_names_what_a_model_needs(pipeline, model):
+def test_signatures_name_what_a_model_needs(pipeline, model):
     events = {"history_types", "history_times", "history_items"}
     searches = {"history_queries", "history_clicked_items"}
     both = {*events, *searches, "candidates", "user"}
@@ -137,17 +137,13 @@ def test_a_raw_signature_names_what_a_model_needs(pipeline, model):
     # Only ids tell a query here; one tells where a search was started.
     sesrec = SESRec(pipeline.spec, pipeline.tables, item_dims=(4,), num_heads=2)
     assert set(raw_signature("rec", sesrec)) == {*both, "history_sources"}
+    dense = set(dense_signature("rec", sesrec))
+    assert {"search_queries", "search_sources", "user"} < dense
+    assert not {"rec_positions", "query_words", "pair_items"} & dense
     sasrec = SASRec(pipeline.spec, pipeline.tables, embedding_dim=4, hidden_dim=4)
     assert set(raw_signature("rec", sasrec)) == {*events, "candidates"}
     qem = QEM(pipeline.spec, pipeline.tables, embedding_dim=4, hidden_dim=4)
     assert set(raw_signature("search", qem)) == {"candidates", "query"}
-
-
-def test_models_need_different_inputs(pipeline):
-    model = SESRec(pipeline.spec, pipeline.tables, item_dims=(4,), num_heads=2)
-    names = set(dense_signature("rec", model))
-    assert {"search_queries", "search_sources", "user"} < names
-    assert not {"rec_positions", "query_words", "pair_items"} & names
 
 
 def test_an_export_replaces_the_one_before(exported):

@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from support.layer_weights import randomize
-from support.tiny_model import Tiny
 
 import sar_tf
 from sar_tf.data.now import users_now
@@ -19,21 +18,26 @@ from sar_tf.training.run_directory import RunDirectory
 from tools import score_users
 
 
-@pytest.fixture(scope="module")
-def run_dir(simulated_dataset, tmp_path_factory):
+def make_run(folder, dataset_dir, model, **hyperparameters):
     """A run of random weights; nothing is trained."""
     config = RunConfig(
-        model="support.tiny_model:Tiny",
-        dataset_dir=str(simulated_dataset),
+        model=model,
+        dataset_dir=str(dataset_dir),
         max_rec_history=5,
         max_search_history=4,
+        hyperparameters=hyperparameters,
     ).check()
-    run = RunDirectory(tmp_path_factory.mktemp("runs") / "run")
+    run = RunDirectory(folder)
     run.start(config)
-    with prepared(config) as (model, _):
-        assert isinstance(model, Tiny)
-        checkpoint.save(run.best, randomize(model), {"epoch": 1, "epoch_step": 0})
+    with prepared(config) as (made, _):
+        checkpoint.save(run.best, randomize(made), {"epoch": 1, "epoch_step": 0})
     return run.path
+
+
+@pytest.fixture(scope="module")
+def run_dir(simulated_dataset, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    return make_run(folder, simulated_dataset, "support.tiny_model:Tiny")
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +107,39 @@ def test_the_best_items_of_brute_force(run_dir, records, tmp_path, capsys):
         assert len(set(places)) == 7
 
 
+def test_the_best_of_the_items_that_the_head_finds(
+    simulated_dataset, records, tmp_path, monkeypatch
+):
+    sizes = {"embedding_dim": 4, "hidden_dim": 6, "retrieval_weight": 0.1}
+    run_dir = make_run(tmp_path / "run", simulated_dataset, "din", **sizes)
+    monkeypatch.setattr("sar_tf.models.catalogue.NUM_RANKED", 12)
+    score(run_dir, tmp_path / "out", "--top_k=5", "--retrieval")
+    model, data = sar_tf.load_run(run_dir)
+    data = dataclasses.replace(data, needs=(*model.needs, "user"))
+    (batch,) = users_now(data, size=len(records))
+    every = np.arange(model.spec.num_items + 1, dtype=np.int32)
+    products = model.target_vectors("rec", batch).numpy() @ (
+        model.item_vectors(every).numpy().T
+    )
+    items = data.dataset.vocabulary("item")
+    for index, (row, record) in enumerate(
+        zip(rows_of(tmp_path / "out"), records, strict=True)
+    ):
+        own = products[index]
+        own[0] = own[record["user_items"]] = -np.inf
+        near = np.argsort(-own)[:12].astype(np.int32)
+        part = {
+            "history": {n: x[index : index + 1] for n, x in batch["history"].items()},
+            "rec": {"candidates": near[None], "history_row": np.zeros(1, np.int32)},
+        }
+        scores = model.score("rec", part).numpy()[0]
+        np.testing.assert_allclose(row["scores"], np.sort(scores)[::-1][:5], atol=1e-6)
+        places = [near.tolist().index(items.index(item) + 1) for item in row["items"]]
+        np.testing.assert_allclose(scores[places], row["scores"], atol=1e-6)
+    with pytest.raises(SystemExit, match="holds scores of another model"):
+        score(run_dir, tmp_path / "out", "--top_k=5")
+
+
 def test_some_users_in_parts_that_go_on(run_dir, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(score_users, "_USERS", 3)
     names = sar_tf.load_run(run_dir)[1].dataset.vocabulary("user")[4:12]
@@ -132,5 +169,7 @@ def test_errors_name_what_is_wrong(run_dir, tmp_path):
     (tmp_path / "users.txt").write_text("\n")
     with pytest.raises(SystemExit, match="names no user; it has one raw id a line"):
         score(run_dir, tmp_path / "out", f"--users={tmp_path / 'users.txt'}")
+    with pytest.raises(SystemExit, match=r"no retrieval head .* leave out --retrieval"):
+        score(run_dir, tmp_path / "out", "--retrieval")
     with pytest.raises(SystemExit, match="holds no run"):
         score(tmp_path / "none", tmp_path / "out")

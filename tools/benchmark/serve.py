@@ -122,6 +122,10 @@ def _export(name, folder, num_items, **hyperparameters):
     data = _random_data(folder / "data", num_items)
     keras.utils.set_random_seed(1)
     model = models.get(name)(data.spec, data.tables, **hyperparameters)
+    rng = np.random.default_rng(1)
+    for variable in model.trainable_variables:
+        # Biases of 0 would be left out of the graph.
+        variable.assign(variable + rng.normal(0, 0.01, variable.shape))
     export(model, folder / "1", data)
     served = tf.saved_model.load(folder / "1")
     batches = RandomBatches(model.tasks, num_groups=1, spec=data.spec, needs=ALL_NEEDS)
