@@ -103,6 +103,7 @@ def score_users(
     model, data = load_run(run_dir, served=True, **changes)
     if "rec" not in model.tasks:
         raise ScoreError(f"run_dir={run_dir}: the model has no recommendation task")
+    model = model.for_task("rec")
     names = data.dataset.vocabulary("user")
     number = len(names) if users is None else len(set(users))
     about = {

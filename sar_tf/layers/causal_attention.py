@@ -6,7 +6,7 @@ import keras
 from keras import layers, ops
 
 from sar_tf.layers.dropout import Dropout
-from sar_tf.layers.masking import MASKED_LOGIT, key_mask_bias, softmax
+from sar_tf.layers.masking import future_bias, key_mask_bias, softmax
 from sar_tf.layers.multi_head import MultiHead
 from sar_tf.layers.recency import newest
 
@@ -65,7 +65,7 @@ class CausalAttention(MultiHead):
         v = self._split_heads(v * ops.expand_dims(ops.cast(key_mask, v.dtype), -1))
         logits = ops.matmul(q, ops.swapaxes(k, -1, -2)) * q.shape[-1] ** -0.5
         logits = ops.cast(logits, "float32") + key_mask_bias(key_mask)
-        logits = logits + _future_bias(ops.shape(logits)[-2], ops.shape(logits)[-1])
+        logits = logits + future_bias(ops.shape(logits)[-2], ops.shape(logits)[-1])
         weights = self.dropout(ops.cast(softmax(logits), v.dtype), training=training)
         context = ops.transpose(ops.matmul(weights, v), (0, 2, 1, 3))
         return ops.reshape(context, ops.shape(queries))
@@ -75,18 +75,6 @@ class CausalAttention(MultiHead):
         batch, slots, width = ops.shape(x)
         x = ops.reshape(x, (batch, slots, self.num_heads, width // self.num_heads))
         return ops.transpose(x, (0, 2, 1, 3))
-
-
-def _future_bias(num_queries, num_keys):
-    """Additive bias `(Nq, N)` that hides the keys after each of the last Nq slots.
-
-    It is lower than the bias of empty slots: a query that sees only empty slots puts
-    all its weight on them, and none on the future.
-    """
-    keys = ops.arange(num_keys)
-    queries = ops.arange(num_queries) + (num_keys - num_queries)
-    is_future = keys[None, :] > queries[:, None]
-    return ops.where(is_future, 2 * MASKED_LOGIT, 0.0)
 
 
 @keras.saving.register_keras_serializable("sar_tf")

@@ -20,6 +20,7 @@ from sar_tf.models.sasrec import SASRec
 from sar_tf.models.sesrec import SESRec
 from sar_tf.models.stamp import STAMP
 from sar_tf.models.tem import TEM
+from sar_tf.models.unified_ssr import UnifiedSSR
 from sar_tf.models.unisar import UniSAR
 from sar_tf.models.zam import ZAM
 from sar_tf.spec import DataSpec
@@ -47,6 +48,7 @@ __all__ = [
     "SASRec",
     "SESRec",
     "UniSAR",
+    "UnifiedSSR",
     "get",
     "names",
     "register",

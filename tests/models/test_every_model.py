@@ -100,6 +100,12 @@ OPTIONS = {
         "num_heads": 2,
         "dropout": 0.0,
     },
+    "unified_ssr": {
+        "embedding_dim": 4,
+        "hidden_dim": 6,
+        "num_heads": 2,
+        "dropout": 0.0,
+    },
     "unisar": {
         "embedding_dim": 4,
         "hidden_dim": 6,
