@@ -4,7 +4,7 @@ from typing import Any
 
 from keras import ops
 
-_EPSILON = 1e-12
+from sar_tf.layers.cosine import cosine
 
 
 def window_masks(places: Any, length: Any, number: int) -> Any:
@@ -43,14 +43,6 @@ def window_means(x: Any, windows: Any) -> tuple[Any, Any]:
     count = ops.sum(weights, axis=-1, keepdims=True)
     means = ops.matmul(weights, x) / ops.maximum(count, ops.ones_like(count))
     return means, ops.any(windows, axis=-1)
-
-
-def cosine(one: Any, other: Any) -> Any:
-    """Cosine over the last axis, in float32; 0 where a vector is 0."""
-    one, other = ops.cast(one, "float32"), ops.cast(other, "float32")
-    product = ops.sum(one * other, axis=-1)
-    squares = ops.sum(one * one, axis=-1) * ops.sum(other * other, axis=-1)
-    return product / ops.sqrt(ops.maximum(squares, _EPSILON))
 
 
 def likeness_within(means: Any, is_there: Any) -> tuple[Any, Any]:

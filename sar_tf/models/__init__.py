@@ -22,6 +22,7 @@ from sar_tf.models.stamp import STAMP
 from sar_tf.models.tem import TEM
 from sar_tf.models.unified_ssr import UnifiedSSR
 from sar_tf.models.unisar import UniSAR
+from sar_tf.models.user import USER
 from sar_tf.models.zam import ZAM
 from sar_tf.spec import DataSpec
 
@@ -35,6 +36,7 @@ __all__ = [
     "QEM",
     "STAMP",
     "TEM",
+    "USER",
     "ZAM",
     "BERT4Rec",
     "CoPPS",

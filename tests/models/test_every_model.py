@@ -115,6 +115,13 @@ OPTIONS = {
         "prediction_units": (4,),
         "dropout": 0.0,
     },
+    "user": {
+        "embedding_dim": 4,
+        "hidden_dim": 6,
+        "inner_units": 8,
+        "num_heads": 2,
+        "dropout": 0.0,
+    },
     "zam": {"embedding_dim": 4, "hidden_dim": 6, "num_queries": 3},
 }
 # (recommendations, searches) of each history; SPEC holds at most (4, 3).
