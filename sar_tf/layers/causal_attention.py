@@ -87,11 +87,16 @@ class CausalBlock(layers.Layer):
         X' = (Y + Dropout(W_2 Dropout(ReLU(W_1 Y + b_1)) + b_2)) · mask
 
     As in the authors' code, keys and values are not normalised, and the residual adds
-    the normalised queries.
+    the normalised queries. The variant "query_seqrec" is the block of Query-SeqRec's
+    code:
+
+        Y = LN(Attention(Q, X, X))
+        X' = (2 Y + Dropout(W_2 Dropout(ReLU(W_1 Y + b_1)) + b_2)) · mask
 
     Args:
         num_heads: number of attention heads.
         dropout: rate on attention weights and in the feed-forward network.
+        variant: "sasrec" or "query_seqrec".
         epsilon: epsilon of the layer normalization.
 
     Call arguments:
@@ -123,9 +128,15 @@ class CausalBlock(layers.Layer):
         num_heads: int = 1,
         dropout: float = 0.0,
         epsilon: float = 1e-8,
+        variant: str = "sasrec",
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
+        if variant not in ("sasrec", "query_seqrec"):
+            raise ValueError(
+                f"variant must be 'sasrec' or 'query_seqrec', not {variant!r}"
+            )
+        self.variant = variant
         self.num_heads = num_heads
         self.dropout_rate = dropout
         self.epsilon = epsilon
@@ -165,10 +176,13 @@ class CausalBlock(layers.Layer):
     ) -> Any:
         last = newest(x, mask)[:, None] if newest_only else x
         queries = self.query_norm(last)
-        x = self.attention(queries, x, mask, training=training) + queries
+        x = self.attention(queries, x, mask, training=training)
+        if self.variant == "sasrec":
+            x = x + queries
         x = self.feed_forward_norm(x)
         hidden = self.dropout(self.feed_forward_in(x), training=training)
-        x = x + self.dropout(self.feed_forward_out(hidden), training=training)
+        update = self.dropout(self.feed_forward_out(hidden), training=training)
+        x = x + update if self.variant == "sasrec" else 2 * x + update
         if newest_only:
             x, mask = x[:, 0], ops.any(mask, axis=1)
         return x * ops.expand_dims(ops.cast(mask, x.dtype), -1)
@@ -182,4 +196,5 @@ class CausalBlock(layers.Layer):
             "num_heads": self.num_heads,
             "dropout": self.dropout_rate,
             "epsilon": self.epsilon,
+            "variant": self.variant,
         }

@@ -15,6 +15,7 @@ from sar_tf.models.iv4rec_plus import IV4RecPlus
 from sar_tf.models.jsr import JSR
 from sar_tf.models.nrhub import NRHUB
 from sar_tf.models.qem import QEM
+from sar_tf.models.query_seqrec import QuerySeqRec
 from sar_tf.models.registry import get, names, register
 from sar_tf.models.sasrec import SASRec
 from sar_tf.models.sesrec import SESRec
@@ -47,6 +48,7 @@ __all__ = [
     "IV4Rec",
     "IV4RecPlus",
     "Model",
+    "QuerySeqRec",
     "SASRec",
     "SESRec",
     "UniSAR",

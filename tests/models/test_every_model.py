@@ -82,6 +82,13 @@ OPTIONS = {
         "view_dim": 7,
     },
     "qem": {"embedding_dim": 4, "hidden_dim": 6},
+    "query_seqrec": {
+        "embedding_dim": 4,
+        "hidden_dim": 6,
+        "num_heads": 2,
+        "dropout": 0.0,
+        "max_tokens": 10,
+    },
     "sasrec": {"embedding_dim": 4, "hidden_dim": 6, "num_heads": 2, "dropout": 0.0},
     "sesrec": {
         "item_dims": (4, 2),

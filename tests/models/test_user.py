@@ -77,10 +77,9 @@ def numpy_search(model, words, clicked):
 def numpy_sessions(model, row):
     """The behaviors of each session, the newest one first."""
     items = HISTORY["rec_items"][row]
-    found = {
-        HISTORY["rec_positions"][row, slot]: numpy(model.encode_items(items[slot : slot + 1]))[0]
-        for slot in np.flatnonzero(items)
-    }
+    positions = HISTORY["rec_positions"][row, items > 0]
+    vectors = numpy(model.encode_items(items[items > 0]))
+    found = dict(zip(positions, vectors, strict=True))
     for slot in np.flatnonzero(HISTORY["search_mask"][row]):
         found[HISTORY["search_positions"][row, slot]] = numpy_search(
             model,
