@@ -107,6 +107,7 @@ def score_users(
     model, data = load_run(run_dir, served=True, **changes)
     if "rec" not in model.tasks:
         raise ScoreError(f"run_dir={run_dir}: the model has no recommendation task")
+    model = model.for_task("rec")
     if retrieval and model.retrieval_head is None:
         raise ScoreError(
             f"run_dir={run_dir}: the model has no retrieval head (retrieval_weight=0); "

@@ -6,7 +6,7 @@ import keras
 from keras import layers, ops
 
 from sar_tf.layers.dropout import Dropout
-from sar_tf.layers.masking import MASKED_LOGIT, key_mask_bias, softmax
+from sar_tf.layers.masking import future_bias, key_mask_bias, softmax
 from sar_tf.layers.multi_head import MultiHead
 from sar_tf.layers.recency import newest
 
@@ -65,7 +65,7 @@ class CausalAttention(MultiHead):
         v = self._split_heads(v * ops.expand_dims(ops.cast(key_mask, v.dtype), -1))
         logits = ops.matmul(q, ops.swapaxes(k, -1, -2)) * q.shape[-1] ** -0.5
         logits = ops.cast(logits, "float32") + key_mask_bias(key_mask)
-        logits = logits + _future_bias(ops.shape(logits)[-2], ops.shape(logits)[-1])
+        logits = logits + future_bias(ops.shape(logits)[-2], ops.shape(logits)[-1])
         weights = self.dropout(ops.cast(softmax(logits), v.dtype), training=training)
         context = ops.transpose(ops.matmul(weights, v), (0, 2, 1, 3))
         return ops.reshape(context, ops.shape(queries))
@@ -75,18 +75,6 @@ class CausalAttention(MultiHead):
         batch, slots, width = ops.shape(x)
         x = ops.reshape(x, (batch, slots, self.num_heads, width // self.num_heads))
         return ops.transpose(x, (0, 2, 1, 3))
-
-
-def _future_bias(num_queries, num_keys):
-    """Additive bias `(Nq, N)` that hides the keys after each of the last Nq slots.
-
-    It is lower than the bias of empty slots: a query that sees only empty slots puts
-    all its weight on them, and none on the future.
-    """
-    keys = ops.arange(num_keys)
-    queries = ops.arange(num_queries) + (num_keys - num_queries)
-    is_future = keys[None, :] > queries[:, None]
-    return ops.where(is_future, 2 * MASKED_LOGIT, 0.0)
 
 
 @keras.saving.register_keras_serializable("sar_tf")
@@ -99,11 +87,16 @@ class CausalBlock(layers.Layer):
         X' = (Y + Dropout(W_2 Dropout(ReLU(W_1 Y + b_1)) + b_2)) · mask
 
     As in the authors' code, keys and values are not normalised, and the residual adds
-    the normalised queries.
+    the normalised queries. The variant "query_seqrec" is the block of Query-SeqRec's
+    code:
+
+        Y = LN(Attention(Q, X, X))
+        X' = (2 Y + Dropout(W_2 Dropout(ReLU(W_1 Y + b_1)) + b_2)) · mask
 
     Args:
         num_heads: number of attention heads.
         dropout: rate on attention weights and in the feed-forward network.
+        variant: "sasrec" or "query_seqrec".
         epsilon: epsilon of the layer normalization.
 
     Call arguments:
@@ -135,9 +128,15 @@ class CausalBlock(layers.Layer):
         num_heads: int = 1,
         dropout: float = 0.0,
         epsilon: float = 1e-8,
+        variant: str = "sasrec",
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
+        if variant not in ("sasrec", "query_seqrec"):
+            raise ValueError(
+                f"variant must be 'sasrec' or 'query_seqrec', not {variant!r}"
+            )
+        self.variant = variant
         self.num_heads = num_heads
         self.dropout_rate = dropout
         self.epsilon = epsilon
@@ -177,10 +176,13 @@ class CausalBlock(layers.Layer):
     ) -> Any:
         last = newest(x, mask)[:, None] if newest_only else x
         queries = self.query_norm(last)
-        x = self.attention(queries, x, mask, training=training) + queries
+        x = self.attention(queries, x, mask, training=training)
+        if self.variant == "sasrec":
+            x = x + queries
         x = self.feed_forward_norm(x)
         hidden = self.dropout(self.feed_forward_in(x), training=training)
-        x = x + self.dropout(self.feed_forward_out(hidden), training=training)
+        update = self.dropout(self.feed_forward_out(hidden), training=training)
+        x = x + update if self.variant == "sasrec" else 2 * x + update
         if newest_only:
             x, mask = x[:, 0], ops.any(mask, axis=1)
         return x * ops.expand_dims(ops.cast(mask, x.dtype), -1)
@@ -194,4 +196,5 @@ class CausalBlock(layers.Layer):
             "num_heads": self.num_heads,
             "dropout": self.dropout_rate,
             "epsilon": self.epsilon,
+            "variant": self.variant,
         }

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from sar_tf.layers.masking import key_mask_bias, softmax
+from sar_tf.layers.masking import future_bias, key_mask_bias, softmax
 from sar_tf.layers.multi_head import MultiHead
 from sar_tf.layers.products import of_rows, sizes, times
 
@@ -24,6 +24,8 @@ class MaskedAttention(MultiHead):
         dropout: rate on the attention weights.
         use_bias: whether the projections have biases. Without them a zero vector among
             the keys has logit 0 and adds nothing.
+        is_causal: whether a query sees only the keys of its own slot and of earlier
+            ones.
 
     Call arguments:
         queries: `(B, Nq, D)`.
@@ -46,10 +48,16 @@ class MaskedAttention(MultiHead):
     """
 
     def __init__(
-        self, num_heads: int, dropout: float = 0.0, use_bias: bool = True, **kwargs
+        self,
+        num_heads: int,
+        dropout: float = 0.0,
+        use_bias: bool = True,
+        is_causal: bool = False,
+        **kwargs,
     ) -> None:
         super().__init__(num_heads, dropout, **kwargs)
         self.use_bias = use_bias
+        self.is_causal = is_causal
 
     def build(self, queries_shape, keys_shape=None, key_mask_shape=None):
         width = queries_shape[-1]
@@ -98,6 +106,8 @@ class MaskedAttention(MultiHead):
         v = v * ops.cast(key_mask, v.dtype)[:, None, :, None]
         logits = ops.matmul(q, ops.swapaxes(k, -1, -2))
         logits = ops.cast(logits, "float32") + key_mask_bias(key_mask)
+        if self.is_causal:
+            logits = logits + future_bias(*ops.shape(logits)[-2:])
         weights = ops.cast(softmax(logits), v.dtype)
         weights = self.dropout(weights, training=training)
         context = ops.transpose(ops.matmul(weights, v), (0, 2, 1, 3))
@@ -113,4 +123,8 @@ class MaskedAttention(MultiHead):
         return ops.unstack(ops.transpose(x, (2, 0, 3, 1, 4)), count)
 
     def get_config(self):
-        return {**super().get_config(), "use_bias": self.use_bias}
+        return {
+            **super().get_config(),
+            "use_bias": self.use_bias,
+            "is_causal": self.is_causal,
+        }

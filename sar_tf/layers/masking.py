@@ -39,3 +39,15 @@ def masked_softmax(logits: Any, mask: Any) -> Any:
     """Softmax over the slots of `mask`, exactly 0 in the others: `(B, N)`."""
     kept = ops.cast(mask, logits.dtype)
     return softmax(logits + (1.0 - kept) * MASKED_LOGIT) * kept
+
+
+def future_bias(num_queries: int, num_keys: int) -> Any:
+    """Additive bias `(Nq, N)` that hides the keys after each of the last Nq slots.
+
+    It is lower than the bias of empty slots: a query that sees only empty slots puts
+    all its weight on them, and none on the future.
+    """
+    keys = ops.arange(num_keys)
+    queries = ops.arange(num_queries) + (num_keys - num_queries)
+    is_future = keys[None, :] > queries[:, None]
+    return ops.where(is_future, 2 * MASKED_LOGIT, 0.0)

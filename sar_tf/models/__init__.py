@@ -15,13 +15,16 @@ from sar_tf.models.iv4rec_plus import IV4RecPlus
 from sar_tf.models.jsr import JSR
 from sar_tf.models.nrhub import NRHUB
 from sar_tf.models.qem import QEM
+from sar_tf.models.query_seqrec import QuerySeqRec
 from sar_tf.models.registry import get, names, register
 from sar_tf.models.sasrec import SASRec
 from sar_tf.models.sesrec import SESRec
 from sar_tf.models.srjgraph import SRJGraph
 from sar_tf.models.stamp import STAMP
 from sar_tf.models.tem import TEM
+from sar_tf.models.unified_ssr import UnifiedSSR
 from sar_tf.models.unisar import UniSAR
+from sar_tf.models.user import USER
 from sar_tf.models.zam import ZAM
 from sar_tf.spec import DataSpec
 
@@ -35,6 +38,7 @@ __all__ = [
     "QEM",
     "STAMP",
     "TEM",
+    "USER",
     "ZAM",
     "BERT4Rec",
     "CoPPS",
@@ -45,10 +49,12 @@ __all__ = [
     "IV4Rec",
     "IV4RecPlus",
     "Model",
+    "QuerySeqRec",
     "SASRec",
     "SESRec",
     "SRJGraph",
     "UniSAR",
+    "UnifiedSSR",
     "get",
     "names",
     "register",

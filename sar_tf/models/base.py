@@ -199,6 +199,10 @@ class Model(Retrieval, TrainedModel):
 
     # ------------------------------------------------------------ scores and losses
 
+    def for_task(self, task: str) -> "Model":
+        """The model whose layers score a task: this one, or this one's copy."""
+        return self
+
     def score(self, task: str, batch: dict[str, Any]) -> Any:
         """Scores of a task's candidates after the sigmoid: `(B, C)`."""
         return self(of_task(task, batch), training=False)[task]["scores"]

@@ -52,11 +52,17 @@ class DotProductModel(Model):
         """The vector `(B, D)` of each target; arguments as those of `read`."""
         raise NotImplementedError(f"{type(self).__name__} has no method vector")
 
+    def read_target(
+        self, task: str, encoded: Any, target: dict[str, Any], training: bool
+    ) -> dict[str, Any]:
+        """{"vector": …}, and in training what else of each target the losses read."""
+        return {"vector": self.vector(task, encoded, target, training)}
+
     def read(
         self, task: str, encoded: Any, target: dict[str, Any], training: bool
     ) -> dict[str, Any]:
         return {
-            "vector": self.vector(task, encoded, target, training),
+            **self.read_target(task, encoded, target, training),
             "candidates": target["candidates"],
             "positive": target["ids"]["candidates"][:, 0],
         }
@@ -93,4 +99,4 @@ class DotProductModel(Model):
         if history is not None:
             encoded = self.encode_history(history, training=False)
             encoded = take_rows(encoded, history_row)
-        return self.vector(task, encoded, target, training=False)
+        return self.read_target(task, encoded, target, training=False)["vector"]

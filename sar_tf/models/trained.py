@@ -76,10 +76,13 @@ class TrainedModel(keras.Model, metaclass=_Complete):
         }
         tables, self._tables = self._tables, TABLES_IN_FILE
         self.built = True  # else Keras traces the call once more, symbolically
-        self(empty_batch(self.spec, self.tasks, self.needs), training=True)
+        self._make_weights()
         if tables is not TABLES_IN_FILE:
             self._set_tables(tables)
         self._tables = None
+
+    def _make_weights(self):
+        self(empty_batch(self.spec, self.tasks, self.needs), training=True)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True

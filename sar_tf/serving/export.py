@@ -95,43 +95,67 @@ def _servable(
     servable = tf.Module()
     constants, variables = with_constants(model)
     servable.variables_of_model = [variable.value for variable in variables]
-    with _looked_up_items(model, servable), tempfile.TemporaryDirectory() as folder:
+    # One model of all tasks, or a copy for each.
+    models = {task: model.for_task(task) for task in model.tasks}
+    distinct = {id(own): own for own in models.values()}
+    with contextlib.ExitStack() as stack:
+        servable.item_tables = [
+            stack.enter_context(_looked_up_items(own)) for own in distinct.values()
+        ]
         rankers = {
             task: _traced(
-                _dense_ranker(model, task, constants), dense_signature(task, model)
+                _dense_ranker(own, task, constants), dense_signature(task, own)
             )
-            for task in model.tasks
+            for task, own in models.items()
         }
         signatures = {f"rank_{task}_dense": ranker for task, ranker in rankers.items()}
         if data is not None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
             names = vocabulary_names(model.needs)
             servable.vocabularies = Vocabularies(
                 data.dataset, model.spec, names, folder
             )
-            reader = RawReader(model.spec, model.needs, servable.vocabularies)
-            for task, ranker in rankers.items():
+            catalogues = {
+                key: Catalogue(own)
+                for key, own in distinct.items()
+                if can_retrieve(own)
+            }
+            servable.catalogues = list(catalogues.values())
+            for task, own in models.items():
+                reader = RawReader(model.spec, own.needs, servable.vocabularies)
                 signatures[f"rank_{task}"] = _traced(
-                    _raw_ranker(ranker, task, reader), raw_signature(task, model)
+                    _raw_ranker(rankers[task], task, reader), raw_signature(task, own)
                 )
-            if can_retrieve(model):
-                servable.catalogue = Catalogue(model)
-                for task, ranker in rankers.items():
-                    signatures[f"retrieve_{task}"] = _traced(
-                        _retriever(
-                            model, task, reader, servable, ranker, num_ranked, constants
-                        ),
-                        retrieval_signature(task, model),
-                    )
+                if id(own) not in catalogues:
+                    continue
+                retrieve = _retriever(
+                    own,
+                    task,
+                    reader,
+                    catalogues[id(own)],
+                    rankers[task],
+                    num_ranked,
+                    constants,
+                )
+                signatures[f"retrieve_{task}"] = _traced(
+                    retrieve, retrieval_signature(task, own)
+                )
         yield servable, signatures
 
 
-def _looked_up_items(model, servable):
-    """Inside, a request costs a look-up an item, and no item encoder."""
+@contextlib.contextmanager
+def _looked_up_items(model):
+    """Inside, a request costs a look-up an item, and no item encoder.
+
+    Yields:
+        The table that items are looked up in; None where the model has no encoder.
+    """
     if model.item_encoder is None:
-        return contextlib.nullcontext()
-    table = of_all_items(model, model.encode_items)
-    servable.item_table = tf.Variable(table, trainable=False)
-    return model.items_from(servable.item_table)
+        yield None
+        return
+    table = tf.Variable(of_all_items(model, model.encode_items), trainable=False)
+    with model.items_from(table):
+        yield table
 
 
 def _traced(function: Callable[[dict], dict], inputs: dict[str, tf.TensorSpec]) -> Any:
@@ -239,7 +263,7 @@ def _inputs_of(batch, task):
     return {n: x for n, x in inputs.items() if n not in _NOT_ASKED_FOR}
 
 
-def _retriever(model, task, reader, servable, ranker, num_ranked, constants):
+def _retriever(model, task, reader, catalogue, ranker, num_ranked, constants):
     def retrieve(request):
         request = dict(request)
         k = request.pop("k")
@@ -247,7 +271,7 @@ def _retriever(model, task, reader, servable, ranker, num_ranked, constants):
         excluded = batch[task].pop("excluded_items")
         with constants():
             vectors = tf.cast(model.target_vectors(task, batch), tf.float32)
-        best = servable.catalogue.best
+        best = catalogue.best
         if scores_are_products(model):
             items, scores = best(vectors, k, excluded)
         else:
@@ -259,6 +283,6 @@ def _retriever(model, task, reader, servable, ranker, num_ranked, constants):
             scores, place = tf.math.top_k(scores, tf.minimum(k, tf.shape(items)[1]))
             items = tf.gather(items, place, batch_dims=1)
             scores = tf.maximum(scores, 0.0)
-        return {"items": servable.vocabularies.raw_items(items), "scores": scores}
+        return {"items": reader.raw_items(items), "scores": scores}
 
     return retrieve

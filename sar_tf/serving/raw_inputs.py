@@ -175,6 +175,10 @@ class RawReader(tf.Module):
             batch["history"] = self._history(request)
         return batch
 
+    def raw_items(self, items: tf.Tensor) -> tf.Tensor:
+        """The raw ids of dense ids of items, of any shape."""
+        return self._look_up.raw_items(items)
+
     def _history(self, request: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The last recommendations and searches of each user."""
         types = request["history_types"]

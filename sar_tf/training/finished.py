@@ -8,15 +8,24 @@ from typing import Any
 from sar_tf.data.pipeline import BatchPipeline
 from sar_tf.metrics.ranks import metrics_by_task
 from sar_tf.models import Model
+from sar_tf.models.task_copies import TaskCopies
 from sar_tf.paths import as_path
 from sar_tf.training import checkpoint
 from sar_tf.training.baselines import load_baselines
+from sar_tf.training.build import fit_pipeline
 from sar_tf.training.config import ConfigError, RunConfig
+from sar_tf.training.copies import (
+    copied_tasks,
+    copy_config,
+    copy_folder,
+    join_metrics,
+    join_ranks,
+)
 from sar_tf.training.evaluation import rank_targets
 from sar_tf.training.files import exhaustion_named
 from sar_tf.training.prepare import prepared
 from sar_tf.training.run_directory import RunDirectory
-from sar_tf.training.strategy import Workers
+from sar_tf.training.strategy import Workers, make_strategy
 
 SPLITS = ("validation", "test")
 # What may change when a run is resumed: where and how, not what is computed.
@@ -56,6 +65,14 @@ def evaluate_run(run_dir: str | Path, **changes: Any) -> dict[str, Any]:
     folder = RunDirectory(run_dir)
     config = opened_config(folder, changes)
     other = name_of_other(folder, config)
+    if tasks := copied_tasks(config):
+        epoch = checkpoint.load_state(folder.best)["epoch"]
+        found = {
+            task: evaluate_run(path, **fields)
+            for task, path, fields in copies_of(folder, config, tasks)
+        }
+        is_chief = Workers(make_strategy(config.strategy, config.tpu)).is_chief
+        return write_joined(folder, found, epoch, is_chief, other)
     with exhaustion_named(folder.path), prepared(config) as (model, pipeline):
         return evaluate_best(model, pipeline, folder, other)
 
@@ -73,7 +90,8 @@ def load_run(
             `evaluate_run`.
 
     Returns:
-        model, compiled, and the `BatchPipeline` that it was trained with.
+        model, compiled, and the `BatchPipeline` that it was trained with. Of a model
+        that was trained in two stages, the copies as one model, `TaskCopies`.
 
     Raises:
         RunDirectoryError: The folder holds no run.
@@ -87,10 +105,69 @@ def load_run(
     """
     folder = RunDirectory(run_dir)
     config = opened_config(folder, {"strategy": "one_device", **changes})
+    tasks = copied_tasks(config)
+    if not tasks:
+        return load_stage(folder, served, **changes)
+    models = {}
+    for task, path, fields in copies_of(folder, config, tasks):
+        models[task], pipeline = load_run(path, served, **fields)
+    model = TaskCopies(models)
+    model.compile("sgd")  # To be evaluated; each copy has its own optimizer.
+    model.optimizer.build(model.trainable_variables)
+    return model, fit_pipeline(pipeline, model)
+
+
+def load_stage(
+    folder: RunDirectory, served: bool = False, **changes: Any
+) -> tuple[Model, BatchPipeline]:
+    """As `load_run`, but of a run of two stages the model of the first one."""
+    config = opened_config(folder, {"strategy": "one_device", **changes})
     is_of_all = served and config.train_on == "all"
     with prepared(config) as (model, pipeline):
         checkpoint.load(folder_of_all(folder).best if is_of_all else folder.best, model)
     return model, pipeline
+
+
+def copies_of(
+    folder: RunDirectory, config: RunConfig, tasks: tuple[str, ...]
+) -> list[tuple[str, Path, dict[str, Any]]]:
+    """Of each copy of a run: its task, its folder and its settings.
+
+    Args:
+        folder, config: The run's.
+        tasks: The tasks that have copies.
+    """
+    found = []
+    for task in tasks:
+        own = copy_config(config, folder, task)
+        fields = {f.name: getattr(own, f.name) for f in dataclasses.fields(own)}
+        found.append((task, copy_folder(folder, task).path, fields))
+    return found
+
+
+def write_joined(
+    folder: RunDirectory,
+    found: Mapping[str, Mapping[str, Any]],
+    epoch: int,
+    is_chief: bool,
+    other: str = "",
+) -> dict[str, Any]:
+    """Returns a run's metrics from those of its copies; the chief writes them.
+
+    Args:
+        folder: The run's folder.
+        found: {task: what the evaluation of its copy returned}.
+        epoch: The best epoch of the first stage.
+        is_chief: Whether this worker writes metrics.json and ranks/.
+        other: Name of the dataset's folder where it is not the run's own.
+    """
+    metrics = join_metrics(found, epoch)
+    if is_chief:
+        for split in SPLITS:
+            parts = [copy_folder(folder, task) for task in found]
+            join_ranks(folder, parts, split, other)
+        folder.write_metrics(metrics, other)
+    return metrics
 
 
 def evaluate_best(

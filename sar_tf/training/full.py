@@ -15,8 +15,9 @@ from sar_tf.models.catalogue import NUM_RANKED, scores_are_products
 from sar_tf.training import checkpoint
 from sar_tf.training.catalogue import CatalogueScorer, with_more_needs
 from sar_tf.training.config import ConfigError
+from sar_tf.training.copies import copied_tasks, join_ranks
 from sar_tf.training.files import exhaustion_named
-from sar_tf.training.finished import name_of_other, opened_config
+from sar_tf.training.finished import copies_of, name_of_other, opened_config
 from sar_tf.training.full_ranks import Rivals, full_metrics, rank_in_catalogue
 from sar_tf.training.parts import Parts
 from sar_tf.training.prepare import prepared
@@ -71,6 +72,12 @@ def evaluate_full(
     config = opened_config(folder, {"strategy": "one_device", **changes})
     other = name_of_other(folder, config)
     full = RunDirectory(folder.full)
+    if tasks := copied_tasks(config):
+        found = {
+            path: evaluate_full(path, sample, progress, **fields)
+            for _, path, fields in copies_of(folder, config, tasks)
+        }
+        return _join(folder, full, found, other)
     with exhaustion_named(folder.path), prepared(config) as (model, pipeline):
         epoch = checkpoint.load(folder.best, model)["epoch"]
         pipeline.require_targets(_SPLIT)
@@ -101,6 +108,20 @@ def evaluate_full(
             }
             full.write_metrics(metrics, other)
             parts.remove()
+    return metrics
+
+
+def _join(folder, full, found, other):
+    """Writes and returns the metrics of a run from those of its tasks' copies."""
+    metrics = {}
+    for own in found.values():
+        metrics |= own
+    metrics["epoch"] = checkpoint.load_state(folder.best)["epoch"]
+    with full.locked():
+        join_ranks(
+            full, [RunDirectory(path / full.path.name) for path in found], _SPLIT, other
+        )
+        full.write_metrics(metrics, other)
     return metrics
 
 

@@ -8,16 +8,23 @@ from typing import Any
 import keras
 
 from sar_tf.models import Model
-from sar_tf.training import final, loop, transfer
+from sar_tf.training import checkpoint, final, loop, transfer
 from sar_tf.training.config import ConfigError, RunConfig
+from sar_tf.training.copies import (
+    begin_copies,
+    copied_tasks,
+    copy_config,
+    copy_folder,
+)
 from sar_tf.training.files import exhaustion_named
 from sar_tf.training.finished import (
     SPLITS,
     check_folder,
     evaluate_best,
     folder_of_all,
-    load_run,
+    load_stage,
     with_absolute_paths,
+    write_joined,
 )
 from sar_tf.training.prepare import describe, prepared
 from sar_tf.training.run_directory import RunDirectory
@@ -34,7 +41,8 @@ def run(
     """Trains a model, and evaluates its best epoch on validation and test.
 
     All workers of a strategy call this; the chief writes the run folder, which
-    `RunDirectory` describes.
+    `RunDirectory` describes. A model that is trained in two stages (`FineTuned`) then
+    has a copy for each task, a run in a folder of its own, which scores the task.
 
     Args:
         config: The settings of the run.
@@ -45,7 +53,8 @@ def run(
 
     Returns:
         The content of metrics.json: "validation" and "test", {task: {"HR@1": value,
-        …}}; "epoch", the best one; "baselines", the test metrics of other rankers.
+        …}}; "epoch", the best one; "baselines", the test metrics of other rankers; of
+        a model of two stages, "copy_epochs", {task: the best epoch of its copy}.
 
     Raises:
         ConfigError: The settings contradict each other, or those of the resumed run.
@@ -62,8 +71,13 @@ def run(
         metrics = run(config, "runs/beauty")
     """
     config = with_absolute_paths(config).check()
-    folder = RunDirectory(run_dir)
+    return _run(config, RunDirectory(run_dir), callbacks, resume, verbose)
+
+
+def _run(config, folder, callbacks, resume, verbose, is_copy=False):
+    """`run` of checked settings; a copy starts from the run that it is a part of."""
     check_folder(config, folder, resume)
+    tasks = copied_tasks(config)
     with (
         exhaustion_named(folder.path),
         prepared(config) as (model, pipeline),
@@ -75,8 +89,9 @@ def run(
             pipeline.require_targets(split)
         if verbose != "none" and is_chief:
             print(describe(config, model, pipeline), flush=True)
-        if config.init_from and not resume:
-            taken = _start_from(model, pipeline, config.init_from)
+        if config.init_from and not folder.has_checkpoint():
+            # The targets of validation chose a copy's start: they may not be in it.
+            taken = _start_from(model, pipeline, config.init_from, served=not is_copy)
             if verbose != "none" and is_chief:
                 print(f"weights of {config.init_from}:\n{taken}", flush=True)
         if is_chief:
@@ -96,10 +111,38 @@ def run(
             verbose=verbose,
             more_callbacks=callbacks,
         )
-        metrics = evaluate_best(model, pipeline, folder)
+        epoch = checkpoint.load_state(folder.best)["epoch"]
+        if tasks:
+            started = _begin_copies(folder, tasks, Workers(model.distribute_strategy))
+        else:
+            metrics = evaluate_best(model, pipeline, folder)
     if config.train_on == "all":
-        _train_on_all(config, folder, metrics["epoch"], resume, verbose)
+        _train_on_all(config, folder, epoch, resume, verbose)
+    if tasks:
+        found = {}
+        for task in tasks:
+            if verbose != "none" and is_chief:
+                print(f"\nA copy for the task {task}:", flush=True)
+            found[task] = _run(
+                copy_config(config, folder, task),
+                copy_folder(folder, task),
+                callbacks,
+                resume=started[task],
+                verbose=verbose,
+                is_copy=True,
+            )
+        metrics = write_joined(folder, found, epoch, is_chief)
     return metrics
+
+
+def _begin_copies(folder, tasks, workers):
+    """{task: whether its copy was started before}, the same on all workers."""
+    with workers.chief_first():
+        if workers.is_chief:
+            begin_copies(folder)
+        started = {t: copy_folder(folder, t).config.is_file() for t in tasks}
+    workers.wait()  # None starts a copy before all have looked.
+    return started
 
 
 @contextlib.contextmanager
@@ -121,8 +164,8 @@ def _train_on_all(config, folder, epochs, resume, verbose):
         prepared(config, train_on="all") as (model, pipeline),
         _locked(folder, model) as is_chief,
     ):
-        if config.init_from:
-            _start_from(model, pipeline, config.init_from)
+        if config.init_from and not own.has_checkpoint():
+            _start_from(model, pipeline, config.init_from, served=True)
         if is_chief:
             own.checkpoints.mkdir(parents=True, exist_ok=True)
         if verbose != "none" and is_chief:
@@ -139,9 +182,9 @@ def _train_on_all(config, folder, epochs, resume, verbose):
         )
 
 
-def _start_from(model, pipeline, run_dir):
-    """Takes the weights of another run that fit; tells which."""
-    other, others = load_run(run_dir, served=True)
+def _start_from(model, pipeline, run_dir, served):
+    """Takes the weights of another run's first stage that fit; tells which."""
+    other, others = load_stage(RunDirectory(run_dir), served)
     try:
         return transfer.take_weights(model, other, pipeline.dataset, others.dataset)
     except ValueError as error:

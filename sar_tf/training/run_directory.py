@@ -41,6 +41,9 @@ class RunDirectory:
         events/                 for TensorBoard
         all/                    where train_on=all: checkpoints/ and history.csv of
                                 the training on the targets of all splits
+        copies/                 where the model is trained in two stages: rec/ and
+                                search/, the second one, of which each is a run that
+                                starts from this one's best epoch
         full/                   metrics.json and ranks/ of the test targets against the
                                 whole catalogue
         saved_model/1/          the best epoch's model, or that of all/, to be served
@@ -61,6 +64,7 @@ class RunDirectory:
         self.previous = self.checkpoints / "previous.weights.h5"
         self.events = self.path / "events"
         self.all = self.path / "all"
+        self.copies = self.path / "copies"
         self.full = self.path / "full"
         self._lock = self.path / ".lock"
         self.saved_model = self.path / "saved_model" / "1"
@@ -68,6 +72,10 @@ class RunDirectory:
     def broken_batch(self, worker: int = 0) -> Path:
         """The file of a worker's share of the batch that ended the run."""
         return self.path / f"broken_batch{f'.{worker}' if worker else ''}.npz"
+
+    def has_checkpoint(self) -> bool:
+        """Whether there is a checkpoint that training goes on from."""
+        return self.last.is_file() or self.previous.is_file()
 
     def require_free(self) -> None:
         """Raises RunDirectoryError where the folder already holds anything.
@@ -151,11 +159,15 @@ class RunDirectory:
         """Writes `metrics(other)`."""
         write_text(self.metrics(other), json.dumps(metrics, indent=2) + "\n")
 
+    def ranks(self, other: str = "") -> Path:
+        """ranks/; that of another dataset where its folder's name is given."""
+        return self.path / f"ranks{other and f'.{other}'}"
+
     def write_ranks(
         self, split: str, ranks: Mapping[str, Any], other: str = ""
     ) -> None:
-        """Writes ranks/<split>.npz, or the file in ranks.<other>/."""
-        folder = self.path / f"ranks{other and f'.{other}'}"
+        """Writes <split>.npz into `ranks(other)`."""
+        folder = self.ranks(other)
         folder.mkdir(exist_ok=True)
         remove_partial(folder)
         with whole_file(folder / f"{split}.npz") as beside, open(beside, "wb") as file:

@@ -82,6 +82,13 @@ OPTIONS = {
         "view_dim": 7,
     },
     "qem": {"embedding_dim": 4, "hidden_dim": 6},
+    "query_seqrec": {
+        "embedding_dim": 4,
+        "hidden_dim": 6,
+        "num_heads": 2,
+        "dropout": 0.0,
+        "max_tokens": 10,
+    },
     "sasrec": {"embedding_dim": 4, "hidden_dim": 6, "num_heads": 2, "dropout": 0.0},
     "sesrec": {
         "item_dims": (4, 2),
@@ -101,6 +108,12 @@ OPTIONS = {
         "num_heads": 2,
         "dropout": 0.0,
     },
+    "unified_ssr": {
+        "embedding_dim": 4,
+        "hidden_dim": 6,
+        "num_heads": 2,
+        "dropout": 0.0,
+    },
     "unisar": {
         "embedding_dim": 4,
         "hidden_dim": 6,
@@ -108,6 +121,13 @@ OPTIONS = {
         "expert_units": 5,
         "tower_units": (4,),
         "prediction_units": (4,),
+        "dropout": 0.0,
+    },
+    "user": {
+        "embedding_dim": 4,
+        "hidden_dim": 6,
+        "inner_units": 8,
+        "num_heads": 2,
         "dropout": 0.0,
     },
     "zam": {"embedding_dim": 4, "hidden_dim": 6, "num_queries": 3},
@@ -271,7 +291,7 @@ def test_one_batch_can_be_learned_by_heart(name):
     inputs = {part: inputs[part] for part in ("history", *model.tasks)}
     model.compile(keras.optimizers.Adam(0.05))
     model.optimizer.build(model.trainable_variables)  # Else its step is traced twice.
-    for _ in range(60):
+    for _ in range(80):
         model.train_on_batch(inputs)
     for task in model.tasks:
         assert float(model.losses_of(task, inputs)["click_loss"]) < 0.05

@@ -7,6 +7,7 @@ from sar_tf.layers.embeddings import QueryEncoder
 from sar_tf.layers.feature_encoder import FeatureEncoder
 from sar_tf.layers.masking import masked_mean
 from sar_tf.models import DotProductModel, Model
+from sar_tf.models.fine_tuned import FineTuned
 from sar_tf.settings import Size, Weight
 from support.batches import SPEC, feature_tables
 
@@ -95,6 +96,11 @@ class Tiny(DotProductModel):
     def vector(self, task, encoded, target, training):
         own = target["query"] if task == "search" else target["user"]
         return 3.0 * (encoded + own)
+
+
+@keras.saving.register_keras_serializable("tests")
+class TinyFineTuned(FineTuned, Tiny):
+    """`Tiny`, trained in two stages."""
 
 
 def tiny(spec=SPEC, **options):

@@ -130,7 +130,9 @@ def varying_settings(runs: Sequence[Run]) -> dict[str, list[str]]:
 
 
 def _runs_in(folder: str) -> list[Path]:
-    paths = sorted(path.parent for path in Path(folder).rglob("metrics.json"))
+    found = {path.parent for path in Path(folder).rglob("metrics.json")}
+    # What lies in a run's folder, such as the copies of its second stage, is its part.
+    paths = sorted(path for path in found if not found.intersection(path.parents))
     if not paths:
         raise StudyError(f"{folder} holds no finished run (no metrics.json); name one")
     return paths

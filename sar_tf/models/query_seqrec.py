@@ -1,0 +1,155 @@
+"""Query-SeqRec: the next item of a sequence of items and queries."""
+
+from typing import Literal
+
+from keras import layers, ops
+
+from sar_tf.layers.causal_attention import CausalBlock
+from sar_tf.layers.clicked_items import newest_in_time, take_slots
+from sar_tf.layers.dropout import Dropout
+from sar_tf.layers.embeddings import Embedding, QueryEncoder
+from sar_tf.layers.mixed_history import times_of_tokens
+from sar_tf.models.dot_product import DotProductModel
+from sar_tf.models.encoders import ItemEncoder, add_item_encoder
+from sar_tf.models.registry import register
+from sar_tf.settings import Few, Rate, Size
+
+
+@register("query_seqrec")
+class QuerySeqRec(DotProductModel):
+    """Query-SeqRec, for recommendation: SASRec over items and queries.
+
+        x_t = Dropout(e(item) or q, + p_t + e(type))
+        score = <LN(h), e(candidate)>                    h the output of the last token
+
+    In time order a recommendation is a token, and a search a query's token and then
+    one of each clicked item. Of these the newest `max_tokens` are kept, at the places
+    t = 0, 1, …; the last may be a query. An empty history has h = 0. The original keeps
+    50 tokens and reads 5 words of a query.
+
+    The original is trained with a softmax over all items, at each token that an item
+    follows; here the loss is that of all models, of the history's end alone. Its
+    augmentation, which replaces tokens of a training sequence by others from the graph
+    of queries and items, is left out.
+
+    Args:
+        spec, tables, tasks: As `Model`.
+        embedding_dim: Width of the embeddings of ids, features and words before the
+            encoders' dense layers.
+        hidden_dim: Width D of the model.
+        num_blocks: Blocks of causal attention.
+        num_heads: Attention heads, a divisor of D.
+        dropout: Dropout rate, everywhere.
+        max_tokens: Tokens of a sequence.
+        block: Variant of the blocks: SASRec's, or that of the released code, which has
+            no residual around the attention and adds that of the network twice.
+        item_encoder: What an item's vector is made of, its id and features or its id.
+
+    Raises:
+        ValueError: The dataset's queries have no words.
+
+    Reference:
+        [He et al., 2022](https://doi.org/10.1145/3511808.3557677)
+    """
+
+    tasks = ("rec",)
+    needs = (
+        "rec_items",
+        "rec_positions",
+        "search_words",
+        "clicked_items",
+        "search_mask",
+        "search_positions",
+    )
+
+    def __init__(
+        self,
+        spec,
+        tables=None,
+        *,
+        embedding_dim: Size = 32,
+        hidden_dim: Size = 64,
+        num_blocks: Few = 2,
+        num_heads: Few = 2,
+        dropout: Rate = 0.2,
+        max_tokens: Size = 100,
+        block: Literal["sasrec", "query_seqrec"] = "sasrec",
+        item_encoder: ItemEncoder = "features",
+        **kwargs,
+    ):
+        super().__init__(spec, tables, **kwargs)
+        if not self.spec.num_words:
+            raise ValueError(
+                "Query-SeqRec reads the words of queries, and the queries of this "
+                "dataset have none; take a dataset with searches"
+            )
+        self.max_tokens = max_tokens
+        self.query_encoder = QueryEncoder(
+            self.spec.num_words, embedding_dim, hidden_dim, name="query_encoder"
+        )
+        add_item_encoder(self, item_encoder, embedding_dim, hidden_dim)
+        self.place_embedding, self.type_embedding = (
+            Embedding(
+                rows,
+                hidden_dim,
+                embeddings_initializer="glorot_normal",
+                name=f"{name}_embedding",
+            )
+            for name, rows in (("place", max_tokens), ("type", 2))
+        )
+        self.dropout = Dropout(dropout)
+        self.blocks = [
+            CausalBlock(num_heads, dropout, variant=block, name=f"block_{i}")
+            for i in range(num_blocks)
+        ]
+        self.norm = layers.LayerNormalization(epsilon=1e-8, name="norm")
+
+    def read_tokens(self, history):
+        """The newest tokens of each history, oldest first, without places.
+
+        Args:
+            history: The histories' arrays.
+
+        Returns:
+            Vectors `(H, T, D)` and their mask `(H, T)`.
+        """
+        items, clicked = history["rec_items"], history["clicked_items"]
+        size, slots, width = ops.shape(clicked)
+        clicked = ops.reshape(clicked, (size, slots * width))
+        queries = self.encode_queries(history["search_words"])
+        is_item, is_query = ops.split(self.type_embedding(ops.arange(2)), 2, axis=0)
+        x = ops.concatenate(
+            [
+                self.encode_items(items) + is_item,
+                queries + is_query,
+                self.encode_items(clicked) + is_item,
+            ],
+            axis=1,
+        )
+        mask = ops.concatenate([items > 0, history["search_mask"], clicked > 0], axis=1)
+        times = times_of_tokens(
+            history["rec_positions"], history["search_positions"], width
+        )
+        newest = newest_in_time(ops.cast(mask, "int32"), times, self.max_tokens)
+        return take_slots(x, newest), take_slots(mask, newest)
+
+    def encode_history(self, history, training):
+        """The vector of each history's last token: `(H, D)`."""
+        x, mask = self.read_tokens(history)
+        x = self.encode(x, mask, training)
+        newest = self.blocks[-1](x, mask, newest_only=True, training=training)
+        vector = self.norm(newest)
+        is_known = ops.any(mask, axis=1, keepdims=True)
+        return {"vector": vector * ops.cast(is_known, vector.dtype)}
+
+    def encode(self, x, mask, training):
+        """The input of the last block: `(H, T, D)`."""
+        x = x + self.place_embedding(ops.arange(ops.shape(x)[1]))
+        x = self.dropout(x, training=training)
+        x = x * ops.expand_dims(ops.cast(mask, x.dtype), -1)
+        for block in self.blocks[:-1]:
+            x = block(x, mask, training=training)
+        return x
+
+    def vector(self, task, encoded, target, training):
+        return encoded["vector"]

@@ -1,0 +1,276 @@
+"""UnifiedSSR: one encoder of products and queries, for both tasks."""
+
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from sar_tf.layers.dropout import Dropout
+from sar_tf.layers.embeddings import QueryEncoder
+from sar_tf.layers.masking import masked_mean
+from sar_tf.layers.pre_norm import sinusoids
+from sar_tf.layers.recency import newest
+from sar_tf.layers.siamese_block import SiameseBlock
+from sar_tf.layers.soft_sessions import (
+    likeness_between,
+    likeness_within,
+    window_masks,
+    window_means,
+)
+from sar_tf.models.dot_product import DotProductModel
+from sar_tf.models.encoders import ItemEncoder, add_item_encoder, add_user_encoder
+from sar_tf.models.fine_tuned import FineTuned
+from sar_tf.models.registry import register
+from sar_tf.settings import Few, Rate, Size, Weight
+
+# What each task reads.
+_NEEDS: dict[str, tuple[str, ...]] = {
+    "rec": ("rec_items",),
+    "search": ("search_words", "clicked_items", "search_mask", "query_words"),
+}
+
+
+@keras.saving.register_keras_serializable("sar_tf")
+class Between(keras.constraints.Constraint):
+    """Keeps a weight between two numbers.
+
+    Args:
+        low, high: The numbers.
+    """
+
+    def __init__(self, low: float, high: float) -> None:
+        self.low, self.high = low, high
+
+    def __call__(self, w: Any) -> Any:
+        return ops.clip(w, self.low, self.high)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"low": self.low, "high": self.high}
+
+
+@register("unified_ssr")
+class UnifiedSSR(FineTuned, DotProductModel):
+    """UnifiedSSR, for both tasks: a history of products and one of queries.
+
+        product token = e(items) + e(user) + p_t,  query token = q + e(user) + p_t
+        P' = block(P, Q),  Q' = block(Q, P), the same blocks; LN behind the last one
+        rec logit = <h_P, e(candidate)>              P the clicked recommendations
+        search logit = w <h_P, e(candidate)> + (1 - w) <h_Q, e(candidate)>
+
+    h is the output of the last place, p_t a fixed sinusoid. In recommendation P is its
+    own partner. In search Q has the past queries and, last, the target's, and P at a
+    query's place the mean of the items clicked in the search before it, masked where
+    there are none. A score never sees the other task's history: what a task learns
+    reaches the other through the shared weights. w is learned, within [0.1, 0.9].
+
+    Soft sessions are windows of the places of a sequence (see `window_masks`). The
+    output of a place within one is doubled. `session_loss_weight` weighs
+
+        l = l_P + l_Q - l_PQ,    recommendation: l_P
+
+    with l_P and l_Q the means of `|cos(s_k, s_k+1)|` of neighbouring windows' mean
+    outputs, and l_PQ that of `cos(s_k of P, s_k of Q)`; empty windows do not count.
+
+    Other than the released code, where no source settles it: the windows divide the
+    places that hold something, not the padded length, and the code's offsets of
+    windows, which get no gradient, are left out; e and q are not multiplied by sqrt(D);
+    a search's clicked items are one token; a recommendation history that is empty has
+    one place without an item. The code hands each block the same input, which is
+    num_blocks=1. It trains all places of a sequence; here the loss is that of all
+    models, of the last place alone, with which each place may see all others.
+
+    Args:
+        spec, tables, tasks: As `Model`.
+        embedding_dim: Width of the embeddings of ids, features and words before the
+            encoders' dense layers.
+        hidden_dim: Width D of the model.
+        num_blocks: Blocks, each of which reads what the one before it wrote.
+        num_heads: Attention heads, a divisor of D.
+        dropout: Dropout rate, everywhere.
+        is_causal: Whether a place sees only itself and earlier ones.
+        num_sessions: Windows of a sequence.
+        session_loss_weight: Weight of the loss of the windows.
+        item_encoder: What an item's and a user's vector is made of, id and features or
+            the id.
+
+    Raises:
+        ValueError: The tasks have search, and the dataset's queries have no words.
+
+    Reference:
+        [Xie et al., 2024](https://arxiv.org/abs/2310.13921)
+    """
+
+    tasks = ("rec", "search")
+
+    def __init__(
+        self,
+        spec,
+        tables=None,
+        *,
+        embedding_dim: Size = 32,
+        hidden_dim: Size = 64,
+        num_blocks: Few = 2,
+        num_heads: Few = 4,
+        dropout: Rate = 0.1,
+        is_causal: bool = False,
+        num_sessions: Few = 2,
+        session_loss_weight: Weight = 0.1,
+        item_encoder: ItemEncoder = "features",
+        **kwargs,
+    ):
+        super().__init__(spec, tables, **kwargs)
+        self.needs = ("user", *(n for task in self.tasks for n in _NEEDS[task]))
+        self.num_sessions = num_sessions
+        if session_loss_weight:
+            self.loss_weights["session_loss"] = session_loss_weight
+        if "search" in self.tasks:
+            self._add_search(embedding_dim, hidden_dim)
+        add_item_encoder(self, item_encoder, embedding_dim, hidden_dim)
+        add_user_encoder(self, item_encoder, embedding_dim, hidden_dim)
+        longest = max(self.spec.max_rec_history, self.spec.max_search_history + 1)
+        self._sinusoids = sinusoids(longest, hidden_dim)
+        self.dropout = Dropout(dropout)
+        self.blocks = [
+            SiameseBlock(
+                num_heads, 2 * hidden_dim, dropout, is_causal, name=f"block_{i}"
+            )
+            for i in range(num_blocks)
+        ]
+        self.norm = layers.LayerNormalization(epsilon=1e-6, name="norm")
+
+    def _add_search(self, embedding_dim, hidden_dim):
+        if not self.spec.num_words:
+            raise ValueError(
+                "UnifiedSSR reads the words of queries, and the queries of this "
+                "dataset have none; take a dataset with searches, or tasks=rec"
+            )
+        self.query_encoder = QueryEncoder(
+            self.spec.num_words, embedding_dim, hidden_dim, name="query_encoder"
+        )
+        self.product_share = self.add_weight(
+            name="product_share",
+            shape=(),
+            initializer=keras.initializers.Constant(0.5),
+            constraint=Between(0.1, 0.9),
+        )
+
+    def encode_history(self, history, training):
+        """The vectors of each task's behaviors; users and places are the targets'."""
+        encoded = {}
+        if "rec" in self.tasks:
+            items = history["rec_items"]
+            encoded["rec"] = {"items": self.encode_items(items), "mask": items > 0}
+        if "search" in self.tasks:
+            clicked = history["clicked_items"]
+            encoded["search"] = {
+                "queries": self.encode_queries(history["search_words"]),
+                "clicked": masked_mean(self.encode_items(clicked), clicked > 0, -2),
+                "has_clicks": ops.any(clicked > 0, axis=-1),
+                "mask": history["search_mask"],
+            }
+        return encoded
+
+    def read_target(self, task, encoded, target, training):
+        if task == "rec":
+            return self._read_recommendations(encoded["rec"], target["user"], training)
+        return self._read_searches(encoded["search"], target, training)
+
+    def _read_recommendations(self, encoded, user, training):
+        mask = encoded["mask"]
+        places = ops.broadcast_to(ops.arange(ops.shape(mask)[1])[None], ops.shape(mask))
+        # A history without items has one place.
+        length = ops.maximum(ops.sum(ops.cast(mask, "int32"), axis=1), 1)
+        (h,) = self.encode(
+            [encoded["items"]], [mask], user, ops.where(mask, places, 0), training
+        )
+        windows = window_masks(places, length, self.num_sessions)
+        is_last = places == length[:, None] - 1
+        found = {"vector": _at_last(h, is_last, windows)}
+        if training:
+            found["products"] = window_means(h, windows & mask[:, None, :])
+        return found
+
+    def _read_searches(self, encoded, target, training):
+        mask = encoded["mask"]
+        number = ops.sum(ops.cast(mask, "int32"), axis=1)
+        slots = ops.broadcast_to(ops.arange(ops.shape(mask)[1])[None], ops.shape(mask))
+        # The last slot has the target's query, which comes after the searches.
+        places = ops.concatenate([ops.where(mask, slots, 0), number[:, None]], axis=1)
+        queries = _append(encoded["queries"], target["query"])
+        query_mask = ops.pad(mask, ((0, 0), (0, 1)), constant_values=True)
+        clicked = encoded["clicked"]
+        products = ops.pad(clicked[:, :-1], ((0, 0), (1, 0), (0, 0)))
+        products = _append(products, newest(clicked, mask))
+        has_clicks = encoded["has_clicks"] & mask
+        product_mask = ops.pad(has_clicks[:, :-1], ((0, 0), (1, 0)))
+        newest_clicks = newest(ops.cast(has_clicks, "float32")[..., None], mask) > 0
+        product_mask = ops.concatenate([product_mask & mask, newest_clicks], axis=1)
+        h = self.encode(
+            [products, queries],
+            [product_mask, query_mask],
+            target["user"],
+            places,
+            training,
+        )
+        windows = window_masks(places, number + 1, self.num_sessions)
+        is_last = ops.ones_like(number, dtype="bool")[:, None]
+        is_last = ops.concatenate([ops.zeros_like(mask), is_last], axis=1)
+        h_p, h_q = (_at_last(x, is_last, windows) for x in h)
+        share = ops.cast(self.product_share, h_p.dtype)
+        found = {"vector": share * h_p + (1 - share) * h_q}
+        if training:
+            for name, x, own in zip(
+                ("products", "queries"), h, (product_mask, query_mask), strict=True
+            ):
+                found[name] = window_means(x, windows & own[:, None, :])
+        return found
+
+    def encode(
+        self, sequences: list, masks: list, user: Any, places: Any, training: bool
+    ) -> list:
+        """The outputs of one sequence, or of two that read each other.
+
+        Args:
+            sequences: One or two arrays of the vectors of products or queries,
+                `(B, N, D)`.
+            masks: bool `(B, N)` of each.
+            user: `(B, D)`.
+            places: int `(B, N)`, the place of each slot in time.
+            training: Whether dropout is applied.
+
+        Returns:
+            `(B, N, D)` of each.
+        """
+        places = ops.minimum(places, len(self._sinusoids) - 1)
+        shared = ops.take(ops.cast(self._sinusoids, user.dtype), places, axis=0)
+        shared = shared + user[:, None, :]
+        x = [self.dropout(one + shared, training=training) for one in sequences]
+        for block in self.blocks:
+            # A sequence alone is its own partner.
+            pairs = zip(x, masks, x[::-1], masks[::-1], strict=True)
+            x = [block(*pair, training=training) for pair in pairs]
+        return [self.norm(one) for one in x]
+
+    def losses(self, task, rows, inputs):
+        if "session_loss" not in self.loss_weights:
+            return {}
+        terms = [likeness_within(*rows["products"])]
+        if task == "search":
+            terms.append(likeness_within(*rows["queries"]))
+            means, is_there = zip(rows["products"], rows["queries"], strict=True)
+            values, counts = likeness_between(means, is_there)
+            terms.append((-values, counts))
+        return {"session_loss": terms}
+
+
+def _append(x, last):
+    """`(B, N, D)` and `(B, D)` behind it: `(B, N + 1, D)`."""
+    return ops.concatenate([x, last[:, None, :]], axis=1)
+
+
+def _at_last(h, is_last, windows):
+    """The output of the last place, doubled within a window: `(B, D)`."""
+    weights = ops.cast(is_last, h.dtype)
+    is_doubled = ops.any(ops.logical_and(windows, is_last[:, None, :]), axis=(1, 2))
+    vector = ops.einsum("bn,bnd->bd", weights, h)
+    return vector * (1 + ops.cast(is_doubled, h.dtype))[:, None]

@@ -1,0 +1,153 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from support.batches import SPEC, batch, feature_tables, random_histories
+from support.layer_weights import numpy, randomize
+from support.search_case import changed
+
+from sar_tf.models import QuerySeqRec, SASRec, get
+from sar_tf.training.transfer import take_weights
+
+D = 6
+OPTIONS = {"embedding_dim": 4, "hidden_dim": D, "num_heads": 2, "dropout": 0.0}
+# (recommendations, searches) of each history; SPEC holds at most (4, 3).
+SIZES = [(4, 3), (2, 1), (0, 3), (1, 2), (4, 0), (0, 0)]
+INPUTS = batch(SPEC, random_histories(SPEC, SIZES))
+HISTORY = INPUTS["history"]
+
+
+def small_model(**options):
+    model = QuerySeqRec(SPEC, feature_tables(SPEC), **{**OPTIONS, **options})
+    return randomize(model)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return small_model()
+
+
+def numpy_tokens(model, row):
+    """The vectors of a history's tokens in time order, without places."""
+    is_item, is_query = numpy(model.type_embedding.embeddings)
+    found = {}
+    for slot in np.flatnonzero(HISTORY["rec_items"][row]):
+        item = HISTORY["rec_items"][row, slot : slot + 1]
+        vectors = numpy(model.encode_items(item)) + is_item
+        found[HISTORY["rec_positions"][row, slot]] = list(vectors)
+    for slot in np.flatnonzero(HISTORY["search_mask"][row]):
+        words = HISTORY["search_words"][row, slot : slot + 1]
+        clicked = HISTORY["clicked_items"][row, slot]
+        clicked = numpy(model.encode_items(clicked[clicked > 0]))
+        vectors = [*(numpy(model.encode_queries(words)) + is_query)]
+        vectors += [*(clicked + is_item)]
+        found[HISTORY["search_positions"][row, slot]] = vectors
+    return [vector for position in sorted(found) for vector in found[position]]
+
+
+def numpy_norm(norm, x):
+    x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-8)
+    return x * numpy(norm.gamma) + numpy(norm.beta)
+
+
+def numpy_block(block, x):
+    own = numpy_norm(block.query_norm, x)
+    parts = block.attention
+    q, k, v = (
+        one @ numpy(dense.kernel) + numpy(dense.bias)
+        for one, dense in (
+            (own, parts.query_dense),
+            (x, parts.key_dense),
+            (x, parts.value_dense),
+        )
+    )
+    mixed = np.zeros(x.shape)
+    for t in range(len(x)):
+        for head in (slice(0, 3), slice(3, 6)):
+            logits = k[: t + 1, head] @ q[t, head] / np.sqrt(3)
+            weights = np.exp(logits) / np.exp(logits).sum()
+            mixed[t, head] = weights @ v[: t + 1, head]
+    is_sasrec = block.variant == "sasrec"
+    y = numpy_norm(block.feed_forward_norm, mixed + own if is_sasrec else mixed)
+    into, out = block.feed_forward_in, block.feed_forward_out
+    hidden = np.maximum(y @ numpy(into.kernel) + numpy(into.bias), 0)
+    update = hidden @ numpy(out.kernel) + numpy(out.bias)
+    return (1 if is_sasrec else 2) * y + update
+
+
+def test_registered_for_recommendation():
+    assert get("query_seqrec") is QuerySeqRec
+    assert QuerySeqRec.tasks == ("rec",)
+
+
+@pytest.mark.parametrize("block", ["sasrec", "query_seqrec"])
+@pytest.mark.parametrize("max_tokens", [4, 13])
+def test_scores_by_hand(block, max_tokens):
+    model = small_model(block=block, max_tokens=max_tokens)
+    places = numpy(model.place_embedding.embeddings)
+    logits = []
+    for row in range(len(SIZES)):
+        tokens = numpy_tokens(model, row)[-max_tokens:]
+        vector = np.zeros(D)
+        if tokens:
+            x = np.stack(tokens) + places[: len(tokens)]
+            for own in model.blocks:
+                x = numpy_block(own, x)
+            vector = numpy_norm(model.norm, x[-1])
+        candidates = INPUTS["rec"]["candidates"][row]
+        logits.append(numpy(model.encode_items(candidates)) @ vector)
+    result = numpy(model.score("rec", INPUTS))
+    np.testing.assert_allclose(result, 1 / (1 + np.exp(-np.array(logits))), atol=1e-4)
+
+
+def test_a_token_does_not_see_later_ones(model):
+    x, mask = (numpy(part) for part in model.read_tokens(HISTORY))
+    edited = x.copy()
+    edited[:, 3] *= -1
+    before, after = (
+        numpy(model.encode(one, mask, training=False)) for one in (x, edited)
+    )
+    np.testing.assert_allclose(after[:, :3], before[:, :3], atol=1e-6)
+    is_there = mask[:, 3]
+    assert np.abs(after[is_there, 3:] - before[is_there, 3:]).max() > 1e-2
+
+
+def test_the_last_token_may_be_a_query():
+    """The newest behavior of a history: a search without clicks."""
+    histories = [[("rec", 3), ("search", [4, 5], [])], [("rec", 3)]]
+    inputs = batch(SPEC, histories)
+    model = small_model()
+    scores = numpy(model.score("rec", inputs))
+    words = inputs["history"]["search_words"].copy()
+    words[0, 0, 0] = 9
+    edited = numpy(model.score("rec", changed(inputs, "history", search_words=words)))
+    assert np.abs(edited[0] - scores[0]).max() > 1e-4
+    np.testing.assert_array_equal(edited[1], scores[1])
+
+
+@pytest.mark.parametrize("row", [0, 1])
+def test_without_searches_it_is_sasrec(row):
+    """SASRec's places count from the newest item, these from the oldest one."""
+    sizes = [(4, 0), (2, 0)]
+    inputs = batch(SPEC, random_histories(SPEC, sizes))
+    model = small_model(max_tokens=4)
+    sasrec = randomize(SASRec(SPEC, feature_tables(SPEC), **OPTIONS), seed=1)
+    left = {"type_embedding/embeddings", "place_embedding/embeddings"}
+    assert left.issuperset(take_weights(model, sasrec).new)
+    length = sizes[row][0]
+    places = np.zeros((4, D), "float32")
+    recency = numpy(sasrec.positions.embedding.embeddings)
+    places[:length] = recency[:length][::-1]
+    model.place_embedding.embeddings.assign(places)
+    model.type_embedding.embeddings.assign(np.zeros((2, D), "float32"))
+    np.testing.assert_allclose(
+        numpy(model.score("rec", inputs))[row],
+        numpy(sasrec.score("rec", inputs))[row],
+        atol=1e-5,
+    )
+
+
+def test_it_needs_words():
+    spec = dataclasses.replace(SPEC, num_words=0, caption_length=0)
+    with pytest.raises(ValueError, match="Query-SeqRec reads the words of queries"):
+        QuerySeqRec(spec, feature_tables(spec), **OPTIONS)
