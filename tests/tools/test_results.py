@@ -13,7 +13,11 @@ from sar_tf.training.run_directory import RunDirectory
 from tools.results.__main__ import make_parser, make_texts
 from tools.results.collect import StudyError, collect
 from tools.results.published import published
-from tools.results.significance import compare_by_seed, values_of_ranks
+from tools.results.significance import (
+    compare_by_seed,
+    compare_by_target,
+    values_of_ranks,
+)
 
 
 def make_run(path, ranks, seed=1, users=(1, 2, 3), **settings):
@@ -109,6 +113,20 @@ def test_marks(study):
     assert "<u>0.5000†</u>" in text and "| 0.1111† |" in text
     chosen = options("--against=sasrec", "--metrics=MRR", "--test=seed")
     assert "**0.9167** ±" in make_texts([str(study)], chosen)["results.md"]
+
+
+def test_a_model_of_both_tasks_against_one_of_one(tmp_path):
+    """Only the targets of the table's task are paired."""
+    pytest.importorskip("scipy")
+    make_run(tmp_path / "one", [1, 2, 4])
+    both = RunDirectory(make_run(tmp_path / "both", [1, 1, 2]))
+    tasks = np.array(["rec"] * 3 + ["search"] * 2)
+    users = np.array([1, 2, 3, 1, 3])
+    ranks = np.array([1, 1, 2, 9, 9])
+    both.write_ranks("test", {"user": users, "task": tasks, "rank": ranks})
+    methods = collect([f"A={tmp_path / 'one'}", f"B={tmp_path / 'both'}"], "test")
+    test = compare_by_target(*methods, "rec", "HR@1")
+    assert (test.difference, test.pairs) == (pytest.approx(-1 / 3), 3)
 
 
 def test_equal_methods_do_not_differ(tmp_path):

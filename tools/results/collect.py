@@ -46,6 +46,10 @@ class Run:
         """The ranks of a task's targets, in the records' order."""
         return self.ranks["rank"][self.ranks["task"] == task]
 
+    def users_of(self, task: str) -> np.ndarray:
+        """The users of a task's targets, in the records' order."""
+        return self.ranks["user"][self.ranks["task"] == task]
+
     @property
     def tasks(self) -> list[str]:
         """The tasks that the run ranks."""

@@ -97,12 +97,12 @@ def compare_by_seed(
 def _values_by_target(method, other, task, metric):
     first = next(iter(other.runs.values()))
     for run in method.runs.values():
-        for name in ("user", "task"):
-            if not np.array_equal(run.ranks[name], first.ranks[name]):
-                raise StudyError(
-                    f"{run.path} and {first.path} rank different targets; a t-test "
-                    "needs runs on the same dataset and tasks"
-                )
+        # A model of both tasks and one of this task have the same targets of it.
+        if not np.array_equal(run.users_of(task), first.users_of(task)):
+            raise StudyError(
+                f"{run.path} and {first.path} rank different targets; a t-test "
+                "needs runs on the same dataset"
+            )
     values = [
         values_of_ranks(run.of_task(task), metric) for run in method.runs.values()
     ]
