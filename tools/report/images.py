@@ -8,7 +8,7 @@ from tools.report.html import data_uri, download, element, escape, simple_table
 from tools.results.collect import StudyError
 
 _LARGEST_SVG = 300_000  # Bytes; the PNG of a cloud of points is smaller.
-_WIDE = 1.7  # Width by height of a figure that takes the whole width.
+_WIDE = 1.9  # Width by height of a figure that takes the whole width.
 # Title, and how to read it, of the kinds of tools.figures in their order.
 _KINDS = {
     "predecessors": (

@@ -124,7 +124,7 @@ def _curves(methods: Sequence[Method], columns: str | None) -> str:
 def _runs(methods: Sequence[Method]) -> str:
     runs = [(method.name, run) for method in methods for run in method.runs.values()]
     varying = varying_settings([run for _, run in runs])
-    rows: list[list] = [["method", "seed", "best epoch", "epochs", *varying, "folder"]]
+    rows: list[list] = [["method", "seed", "best epoch", "trained", *varying, "folder"]]
     for (name, run), *own in zip(runs, *varying.values(), strict=True):
         rows.append([name, run.config.seed, *_epochs(run), *own, run.path])
     settings = json.loads(runs[0][1].config.to_json())
