@@ -108,11 +108,10 @@ class IntentAttention(layers.Layer):
         y = self.question(ops.concatenate([target, own], axis=-1))
         query = self.query_norm(self.query(y))
         own_key = self.key_norm(ops.matmul(own + self.positions[0], self.key_kernel))
-        keys = self.key_norm(self._project(neighbors))
         logits = ops.concatenate(
             [
                 ops.sum(query * own_key, axis=-1, keepdims=True),
-                ops.matmul(query, ops.swapaxes(keys, -1, -2)),
+                self._logits(query, self._project(neighbors)),
             ],
             axis=-1,
         )
@@ -122,6 +121,20 @@ class IntentAttention(layers.Layer):
         r = weights[..., :1] * own + self._pool(weights[..., 1:], neighbors)
         update = self.dropout(self.linear(r), training=training)
         return self.result_norm(r + update)
+
+    def _logits(self, query, keys):
+        """`query . LN(keys)`, `(G, Q, K)`, without the normalized keys in memory."""
+        scaled = query * ops.cast(self.key_norm.gamma, query.dtype)
+        products = ops.cast(ops.matmul(scaled, ops.swapaxes(keys, -1, -2)), "float32")
+        keys = ops.cast(keys, "float32")
+        mean = ops.mean(keys, axis=-1)
+        variance = ops.mean(ops.square(keys), axis=-1) - ops.square(mean)
+        scale = ops.rsqrt(ops.maximum(variance, 0.0) + _EPSILON)[:, None, :]
+        total = ops.sum(ops.cast(scaled, "float32"), axis=-1, keepdims=True)
+        beta = ops.cast(self.key_norm.beta, query.dtype)
+        shift = ops.sum(query * beta, axis=-1, keepdims=True)
+        logits = (products - total * mean[:, None, :]) * scale
+        return ops.cast(logits + ops.cast(shift, "float32"), query.dtype)
 
     def _project(self, neighbors):
         """`W_K (x_k + p_k)`: `(G, K, D)`."""

@@ -12,6 +12,7 @@ from sar_tf.models.encoders import ItemEncoder, add_item_encoder, add_user_encod
 from sar_tf.models.registry import register
 from sar_tf.models.training_tables import (
     add_training_tables,
+    encode_many_items,
     encode_query_ids,
     require_of_training,
 )
@@ -150,7 +151,7 @@ class SRJGraph(Model):
 
     def _with_neighbors(self, items, users, queries, second_items, second_queries):
         """`[e_i ; e_v ; e_q ; items ; queries]`: `(..., (3 + 2 M) D)`."""
-        clicks = [self.encode_items(second_items), self._queries(second_queries)]
+        clicks = [encode_many_items(self, second_items), self._queries(second_queries)]
         shape = (*ops.shape(items), clicks[0].shape[-2] * self.width)
         nodes = [self.encode_items(items), self.user_encoder(users)]
         clicks = [ops.reshape(x, shape) for x in clicks]

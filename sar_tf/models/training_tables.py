@@ -8,8 +8,8 @@ from sar_tf.layers.id_tables import IdTables
 from sar_tf.models.base import Model
 from sar_tf.spec import DataSpec
 
-# Queries of which all are encoded at once, instead of each where it occurs.
-_FEW_QUERIES = 1 << 14
+# Of so many queries or items all are encoded at once, not each where it occurs.
+_FEW = 1 << 14
 
 
 def add_training_tables(model: Model, *names: str) -> None:
@@ -49,13 +49,21 @@ def encode_query_ids(model: Model, queries: Any) -> Any:
         queries: Dense ids.
     """
     number = model.spec.num_queries + 1
-    if number > _FEW_QUERIES:
+    if number > _FEW:
         words = model.training_tables.look_up("query_words", queries)
         vectors = model.encode_queries(words)
     else:
         words = model.training_tables.look_up("query_words", ops.arange(number))
         vectors = ops.take(model.encode_queries(words), queries, axis=0)
     return vectors * ops.cast(queries > 0, vectors.dtype)[..., None]
+
+
+def encode_many_items(model: Model, items: Any) -> Any:
+    """As `Model.encode_items`, for more look-ups than there are items."""
+    number = model.spec.num_items + 1
+    if number > _FEW:
+        return model.encode_items(items)
+    return ops.take(model.encode_items(ops.arange(number)), items, axis=0)
 
 
 def require_of_training(inputs: dict[str, Any], name: str, training: bool) -> Any:

@@ -196,7 +196,7 @@ def test_many_queries_are_encoded_where_they_occur(monkeypatch):
     model, queries = small_model(), INPUTS["rec"]["candidate_queries"]
     at_once = numpy(encode_query_ids(model, queries))
     np.testing.assert_allclose(at_once, query_vectors(model, queries), atol=1e-6)
-    monkeypatch.setattr("sar_tf.models.training_tables._FEW_QUERIES", 1)
+    monkeypatch.setattr("sar_tf.models.training_tables._FEW", 1)
     each = numpy(encode_query_ids(model, queries))
     np.testing.assert_allclose(each, at_once, atol=1e-6)
 
