@@ -8,6 +8,7 @@ from typing import Any
 
 from keras import ops
 
+from sar_tf.inputs import INPUTS
 from sar_tf.models.base import Model
 from sar_tf.models.dot_product import DotProductModel
 from sar_tf.models.groups import take_rows
@@ -53,7 +54,12 @@ def prepare_targets(model: Model, task: str, batch: Mapping[str, Any]) -> Any:
     Returns:
         A structure of arrays `(B, ...)`.
     """
-    inputs = dict(batch[task])
+    # What was looked up for the batch's own candidates is not of these items.
+    inputs = {
+        name: x
+        for name, x in batch[task].items()
+        if not (INPUTS[name].of_training and "C" in INPUTS[name].axes)
+    }
     # A model may ask for the ids of candidates, of which it reads none here.
     inputs["candidates"] = ops.zeros_like(inputs["history_row"])[:, None]
     batch = {**of_task(task, batch), task: inputs}

@@ -183,7 +183,7 @@ def test_without_inputs_of_training_the_tables_are_read():
     catalogue = score_items(
         model,
         "rec",
-        prepare_targets(model, "rec", served),
+        prepare_targets(model, "rec", {**served, "rec": INPUTS["rec"]}),
         model.encode_candidates(items),
     )
     rec["candidates"] = np.tile(items, (len(SIZES), 1))

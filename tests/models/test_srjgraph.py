@@ -169,7 +169,7 @@ def test_a_served_model_reads_its_own_tables(task):
     found = score_items(
         model,
         task,
-        prepare_targets(model, task, served),
+        prepare_targets(model, task, changed(task, **known)),
         model.encode_candidates(items),
     )
     served[task]["candidates"] = np.tile(items, (6, 1))
