@@ -70,7 +70,7 @@ def rows_of(batch, task):
         row = {
             name: arrays[name][i][: recs if "rec" in name else searches].tolist()
             for name in arrays
-            if name != "search_mask"
+            if name != "search_mask" and not INPUTS[name].of_training
         }
         for name in ("search_words", "clicked_items"):
             row[name] = [[v for v in ids if v] for ids in row[name]]
