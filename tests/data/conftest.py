@@ -4,6 +4,7 @@ from support.rows import LIMITS, to_numpy
 
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.pipeline import BatchPipeline
+from sar_tf.inputs import ALL_NEEDS, INPUTS
 
 
 @pytest.fixture(scope="session")
@@ -14,7 +15,10 @@ def records():
 
 @pytest.fixture(scope="session")
 def pipeline(records, tmp_path_factory):
-    """Batches of a random dataset of three shards."""
+    """Batches of a random dataset of three shards.
+
+    Without what is looked up in the clicks of training, which has tests of its own.
+    """
     dataset_dir = tmp_path_factory.mktemp("dataset")
     write_dataset(dataset_dir, *records, num_shards=3)
     return BatchPipeline(
@@ -22,6 +26,7 @@ def pipeline(records, tmp_path_factory):
         batch_size=16,
         evaluation_batch_size=16,
         num_sampled=5,
+        needs=tuple(n for n in ALL_NEEDS if not INPUTS[n].of_training),
         **LIMITS,
     )
 
