@@ -4,8 +4,9 @@
         --flagfile=experiments/spaces/unisar.flags --dataset_dir=data/kuaisar \\
         --tuner=random --max_trials=20 --tune_dir=runs/tune
 
-The same command again goes on where the search was interrupted. All other flags are
-those of run.py.
+The same command again goes on where the search was interrupted. With Keras Tuner's
+variables KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT it is the
+chief of a search, or one of its workers. All other flags are those of run.py.
 """
 
 import sys
