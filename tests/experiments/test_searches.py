@@ -144,6 +144,7 @@ def _epoch(checkpoint):
 def _check_hparams(folder, row):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.plugins.hparams import metadata
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
     from tensorboard.util import tensor_util
 
     def read(name):
@@ -151,19 +152,19 @@ def _check_hparams(folder, row):
         events.Reload()
         return events
 
+    def plugin_data(events, tag):
+        content = events.SummaryMetadata(tag).plugin_data.content
+        return HParamsPluginData.FromString(content)
+
     events = read(row["trial"])
-    found = events.SummaryMetadata(metadata.SESSION_START_INFO_TAG)
-    values = metadata.parse_session_start_plugin_data(found.plugin_data.content).hparams
-    assert values["learning_rate"].number_value == float(row["learning_rate"])
-    assert values["own_model:Own.hidden_dim"].number_value == float(
-        row["own_model:Own.hidden_dim"]
-    )
+    start = plugin_data(events, metadata.SESSION_START_INFO_TAG).session_start_info
+    for name in ("learning_rate", "own_model:Own.hidden_dim"):
+        assert start.hparams[name].number_value == float(row[name])
     (score,) = events.Tensors("val_NDCG@5")
     assert tensor_util.make_ndarray(score.tensor_proto) == pytest.approx(
         float(row["val_NDCG@5"]), abs=1e-6
     )
-    found = read("space").SummaryMetadata(metadata.EXPERIMENT_TAG)
-    space = metadata.parse_experiment_plugin_data(found.plugin_data.content)
+    space = plugin_data(read("space"), metadata.EXPERIMENT_TAG).experiment
     assert [info.name for info in space.hparam_infos] == [
         "learning_rate",
         "own_model:Own.hidden_dim",
