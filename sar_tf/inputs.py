@@ -197,6 +197,29 @@ _LABEL = (
         "where items have none of its training queries; 0 where there is none.",
         tasks=("search",),
     ),
+    Input(
+        "other_clicked_items",
+        "label",
+        ("B", "Ns", "K"),
+        "For each clicked item of the target's history one that training clicked for "
+        "the same query before the target; 0 where there is none.",
+        tasks=("rec",),
+    ),
+    Input(
+        "other_search_words",
+        "label",
+        ("B", "Ns", "W"),
+        "Words of a query for which training clicked the first clicked item of each "
+        "search before the target; 0 where there is none.",
+        tasks=("rec",),
+    ),
+    Input(
+        "random_search_words",
+        "label",
+        ("B", "Ns", "W"),
+        "For each search the words of a query that is drawn uniformly.",
+        tasks=("rec",),
+    ),
     Input("target_query", "label", ("B",), "The target's query.", tasks=("search",)),
     Input("target_user", "label", ("B",), "The target's user.", tasks=("search",)),
 )

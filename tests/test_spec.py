@@ -49,7 +49,8 @@ def test_make_batch_has_the_shapes_and_types_of_the_table():
     assert of_search > {"query", "query_words"}
     assert made["search"].keys() - made["rec"].keys() == of_search
     own = made["rec"].keys() - made["search"].keys()
-    assert own == {"sequence_items", "sequence_negatives"}
+    assert own == {name for name, x in INPUTS.items() if x.tasks == ("rec",)}
+    assert own > {"sequence_items", "other_clicked_items"}
     assert made["rec"]["sequence_items"].shape == (2, 5)
     assert made["rec"]["pair_query_words"].shape == (7, 3)
 

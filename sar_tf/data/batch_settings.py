@@ -14,7 +14,7 @@ from sar_tf.data.from_training import TRAINING_TABLES, FromTraining, LazyTables
 from sar_tf.data.schema import SPLITS, TASKS
 from sar_tf.data.sizes import data_spec
 from sar_tf.data.targets import ALL, count_targets
-from sar_tf.data.training_edges import read_training_edges
+from sar_tf.data.training_edges import Edges, read_training_edges
 from sar_tf.inputs import ALL_NEEDS, check_needs
 from sar_tf.spec import DataSpec
 
@@ -139,17 +139,21 @@ class BatchSettings:
         return self._cached(("tables", width), make) | {"training": self._lazy_tables}
 
     @property
+    def training_edges(self) -> Edges:
+        """The clicks of training."""
+        # Also where a batch's graph is made that reads them.
+        with tf.init_scope():
+            return self._cached("edges", lambda: read_training_edges(self.dataset))
+
+    @property
     def from_training(self) -> FromTraining:
         """What is looked up in the clicks of training."""
         sizes = {n: getattr(self, n) for n in ("max_item_queries", "max_neighbors")}
 
         def make():
-            # Also where a batch's graph is made that reads them.
-            with tf.init_scope():
-                edges = self._cached("edges", lambda: read_training_edges(self.dataset))
             info = self.dataset.info
             numbers = {"num_users": info.num_users, "num_items": info.num_items}
-            return FromTraining(edges, **numbers, **sizes)
+            return FromTraining(self.training_edges, **numbers, **sizes)
 
         return self._cached(("from_training", *sizes.values()), make)
 

@@ -16,6 +16,11 @@ from sar_tf.data.batches import (
     sample_queries_and_items,
 )
 from sar_tf.data.from_training import needs_training
+from sar_tf.data.replacements import (
+    Replacements,
+    draw_replacements,
+    index_replacements,
+)
 from sar_tf.data.schema import TASKS
 from sar_tf.data.similar_items import SimilarItems, draw_similar, index_similar
 from sar_tf.data.targets import (
@@ -142,7 +147,7 @@ class BatchPipeline(BatchSettings):
                 if "sequence_negatives" in self.made_inputs
                 else 0
             ),
-            reads_time=needs_training(self.made_inputs),
+            reads_time=needs_training(self.made_inputs) or self._needs_replacements,
             users=users,
             worker=self.worker,
             num_workers=self.num_workers,
@@ -237,6 +242,10 @@ class BatchPipeline(BatchSettings):
         """What the training losses read of each of a task's rows."""
         labels: dict[str, tf.Tensor] = {}
         if task != "search":
+            if self._needs_replacements:
+                labels |= draw_replacements(
+                    self._replacements, rows, self.query_words, seed
+                )
             return labels
         labels["target_user"], labels["target_query"] = rows["user"], rows["query"]
         if "item_words" in self.made_inputs:
@@ -273,6 +282,20 @@ class BatchPipeline(BatchSettings):
         return self._constant(
             "similar_items",
             lambda: index_similar(self.dataset, self._training_pairs),
+        )
+
+    @property
+    def _needs_replacements(self) -> bool:
+        return self._needs_some("other_") or self._needs_some("random_")
+
+    @property
+    def _replacements(self) -> Replacements:
+        info = self.dataset.info
+        return self._constant(
+            "replacements",
+            lambda: index_replacements(
+                self.training_edges, info.num_queries, info.num_items
+            ),
         )
 
     @property

@@ -147,6 +147,57 @@ def test_without_searches_it_is_sasrec(row):
     )
 
 
+@pytest.mark.parametrize(
+    ("replaced", "graph"), [(0.0, 0.5), (1.0, 1.0), (1.0, 0.0), (0.5, 0.5)]
+)
+def test_what_training_replaces(replaced, graph):
+    model = small_model()
+    model.replaced_share, model.graph_share = replaced, graph
+    inputs = INPUTS["rec"]
+    found = {n: numpy(x) for n, x in model.replace(HISTORY, inputs).items()}
+    for name in HISTORY.keys() - {"clicked_items", "search_words"}:
+        np.testing.assert_array_equal(found[name], HISTORY[name])
+    clicked, items = HISTORY["clicked_items"], found["clicked_items"]
+    np.testing.assert_array_equal(items > 0, clicked > 0)
+    other = inputs["other_clicked_items"]
+    words, others, chance = (
+        HISTORY["search_words"],
+        inputs["other_search_words"],
+        inputs["random_search_words"],
+    )
+    if not replaced:
+        expected = clicked, words
+    elif graph == 1:
+        has_words = others.any(-1, keepdims=True)
+        expected = (
+            np.where(other > 0, other, clicked),
+            np.where(has_words, others, words),
+        )
+    elif not graph:
+        has_words = chance.any(-1, keepdims=True)
+        assert items.max() <= SPEC.num_items and (items != clicked).sum() > 3
+        expected = items, np.where(has_words, chance, words)
+    else:
+        is_there = clicked > 0
+        assert 0 < (items == clicked)[is_there].mean() < 1
+        rows = [(words == found["search_words"]).all(-1)]
+        assert 0 < np.mean(rows) < 1
+        return
+    np.testing.assert_array_equal(items, expected[0])
+    np.testing.assert_array_equal(found["search_words"], expected[1])
+
+
+def test_only_training_replaces(model):
+    assert set(model.encode_history(HISTORY, training=False)) == {"vector"}
+    plain = small_model(replaced_share=0.0)
+    assert set(plain.needs) == set(QuerySeqRec.needs)
+    vectors = [
+        numpy(plain.encode_history(HISTORY, training)["vector"])
+        for training in (False, True)
+    ]
+    np.testing.assert_allclose(*vectors, atol=1e-6)
+
+
 def test_it_needs_words():
     spec = dataclasses.replace(SPEC, num_words=0, caption_length=0)
     with pytest.raises(ValueError, match="Query-SeqRec reads the words of queries"):

@@ -162,7 +162,23 @@ def batch(spec, histories, groups=None, num_candidates=3, num_samples=5, seed=0)
     }
     search |= _labels(spec, history, search, rng)
     rec = {**shared, **_sequences(spec, history, shared["candidates"], rng)}
+    rec |= _replacements(spec, history, seed)
     return {"history": history, "rec": rec, "search": search}
+
+
+def _replacements(spec, history, seed):
+    """What may stand for the clicks and queries of histories; 0 of some."""
+    rng = np.random.default_rng([seed, 1])
+    clicked, words = history["clicked_items"], history["search_words"]
+    items = rng.integers(0, spec.num_items + 1, clicked.shape)
+    others, chance = rng.integers(0, spec.num_words + 1, (2, *words.shape))
+    others[::2, 0] = 0
+    arrays = {
+        "other_clicked_items": np.where(clicked > 0, items, 0),
+        "other_search_words": others,
+        "random_search_words": chance,
+    }
+    return {name: x.astype("int32") for name, x in arrays.items()}
 
 
 def _labels(spec, history, search, rng):
