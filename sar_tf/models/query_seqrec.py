@@ -105,7 +105,7 @@ class QuerySeqRec(DotProductModel):
             self.spec.num_words, embedding_dim, hidden_dim, name="query_encoder"
         )
         add_item_encoder(self, item_encoder, embedding_dim, hidden_dim)
-        self.place_embedding, self.type_embedding = (
+        self.position_embedding, self.type_embedding = (
             Embedding(
                 rows,
                 hidden_dim,
@@ -205,7 +205,7 @@ class QuerySeqRec(DotProductModel):
 
     def encode(self, x, mask, training):
         """The input of the last block: `(H, T, D)`."""
-        x = x + self.place_embedding(ops.arange(ops.shape(x)[1]))
+        x = x + self.position_embedding(ops.arange(ops.shape(x)[1]))
         x = self.dropout(x, training=training)
         x = x * ops.expand_dims(ops.cast(mask, x.dtype), -1)
         for block in self.blocks[:-1]:

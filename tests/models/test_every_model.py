@@ -174,10 +174,11 @@ def test_one_batch_can_be_learned_by_heart(name):
     inputs = {part: inputs[part] for part in ("history", *model.tasks)}
     model.compile(keras.optimizers.Adam(0.05))
     model.optimizer.build(model.trainable_variables)  # Else its step is traced twice.
-    for _ in range(80):
+    for _ in range(60):
         model.train_on_batch(inputs)
     for task in model.tasks:
-        assert float(model.losses_of(task, inputs)["click_loss"]) < 0.05
+        # It is 0.69 at the start. HEM's text loss pulls the other way.
+        assert float(model.losses_of(task, inputs)["click_loss"]) < 0.1
 
 
 @pytest.mark.parametrize(("name", "task"), CASES)

@@ -84,7 +84,7 @@ def test_registered_for_recommendation():
 @pytest.mark.parametrize("max_tokens", [4, 13])
 def test_scores_by_hand(block, max_tokens):
     model = small_model(block=block, max_tokens=max_tokens)
-    places = numpy(model.place_embedding.embeddings)
+    places = numpy(model.position_embedding.embeddings)
     logits = []
     for row in range(len(SIZES)):
         tokens = numpy_tokens(model, row)[-max_tokens:]
@@ -132,13 +132,13 @@ def test_without_searches_it_is_sasrec(row):
     inputs = batch(SPEC, random_histories(SPEC, sizes))
     model = small_model(max_tokens=4)
     sasrec = randomize(SASRec(SPEC, feature_tables(SPEC), **OPTIONS), seed=1)
-    left = {"type_embedding/embeddings", "place_embedding/embeddings"}
+    left = {"type_embedding/embeddings", "position_embedding/embeddings"}
     assert left.issuperset(take_weights(model, sasrec).new)
     length = sizes[row][0]
     places = np.zeros((4, D), "float32")
     recency = numpy(sasrec.positions.embedding.embeddings)
     places[:length] = recency[:length][::-1]
-    model.place_embedding.embeddings.assign(places)
+    model.position_embedding.embeddings.assign(places)
     model.type_embedding.embeddings.assign(np.zeros((2, D), "float32"))
     np.testing.assert_allclose(
         numpy(model.score("rec", inputs))[row],

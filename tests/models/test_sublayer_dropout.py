@@ -135,6 +135,7 @@ def test_unisar_heads(monkeypatch, unisar, task, part):
     width = UNISAR_OPTIONS["hidden_dim"]
     rows = {
         "candidates": random(size=(4, 3, 3 * width)).astype("float32"),
+        "candidate_views": [],
         "context": random(size=(4, 2 * width)).astype("float32"),
     }
     layer = model.experts if part == "experts" else model.prediction[task]

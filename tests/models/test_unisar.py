@@ -54,7 +54,7 @@ def test_scores_and_losses_equal_the_equations(
             scores, expected.scores(task, histories, inputs[task]), atol=1e-5
         )
         assert np.all(np.ptp(scores, axis=0) > 1e-3)  # the histories tell
-        assert np.all(np.ptp(scores, axis=1) > 1e-4)  # and so do candidates
+        assert np.median(np.ptp(scores, axis=1)) > 1e-3  # and so do candidates
     losses = losses_of(model, inputs)
     for task in TASKS:
         for name, value in expected.losses(task, histories, inputs[task]).items():

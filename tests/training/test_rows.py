@@ -76,7 +76,7 @@ def test_queries_are_known_by_their_words(data):
 
 
 def test_every_table_of_every_model_has_a_vocabulary(simulated_dataset):
-    """Or its rows are slots of a history."""
+    """Or its rows are slots of a history, or the types of what is in them."""
     data = sar_tf.open_dataset(simulated_dataset, max_rec_history=7)
     for name in models.names():
         model = models.get(name)(data.spec, data.tables)
@@ -85,7 +85,7 @@ def test_every_table_of_every_model_has_a_vocabulary(simulated_dataset):
                 continue
             vocabulary = vocabulary_of(place, data.spec)
             if vocabulary is None:
-                assert place.startswith("position"), place
+                assert place.startswith(("position", "type")), place
                 continue
             rows = map_rows(vocabulary, data.dataset, data.dataset)
             assert rows.fits(variable.shape, variable.shape), place
