@@ -1,12 +1,9 @@
 """Reads Amazon reviews and metadata, in the layouts of 2014, 2018 and 2023."""
 
-import ast
 import codecs
 import gzip
 import itertools
-import json
 import re
-import warnings
 import zlib
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
@@ -15,6 +12,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pipelines.amazon.category_queries import category_queries
+from pipelines.amazon.row import (
+    Hierarchy,
+    Malformed,
+    hierarchies_of,
+    parse_row,
+    raw_id,
+    readable,
+    time_of,
+)
 from pipelines.common import times
 from pipelines.common.job import UserError
 from pipelines.common.rejects import MAX_TEXT
@@ -24,7 +30,6 @@ GZIP_MAGIC = b"\x1f\x8b"
 FIRST_LINE = 1
 PIECE_BYTES = 4 << 20
 HEAD = 1000  # Number of first rows that show the layout of a file.
-MAX_TIME = 2**63  # Times fit into 64 bits.
 
 # The start of a row of the 2014 metadata: gives the item without parsing the row.
 _LEADING_ITEM = re.compile(rb"""\{['"]asin['"]: ?['"]([^'"\\]+)['"][,}]""")
@@ -55,12 +60,6 @@ METADATA_LAYOUTS = (
     MetadataKeys("asin", "category"),  # 2018
     MetadataKeys("parent_asin", "categories"),  # 2023
 )
-
-Hierarchy = tuple[str, ...]  # Category names from the top level down.
-
-
-class _Malformed(Exception):
-    """A row is rejected; the text is the reason."""
 
 
 class Piece(NamedTuple):
@@ -137,9 +136,13 @@ def parse_reviews(piece: Piece, keys: ReviewKeys) -> tuple[Reviews, Report]:
         report.num_rows += 1
         try:
             row = parse_row(text)
-            values = _raw_id(row, keys.user), _raw_id(row, keys.item), _time(row, keys)
-        except _Malformed as reason:
-            report.bad.append(BadRow(line, str(reason), _readable(text)))
+            values = (
+                raw_id(row, keys.user),
+                raw_id(row, keys.item),
+                time_of(row, keys.time),
+            )
+        except Malformed as reason:
+            report.bad.append(BadRow(line, str(reason), readable(text)))
             continue
         for column, value in zip(reviews, (*values, line), strict=True):
             column.append(value)
@@ -184,14 +187,14 @@ def parse_metadata(
         report.num_rows += 1
         try:
             row = parse_row(text)
-            item = _raw_id(row, keys.item)
-            hierarchies = _hierarchies(row.get(keys.categories))
-        except _Malformed as reason:
-            report.bad.append(BadRow(line, str(reason), _readable(text)))
+            item = raw_id(row, keys.item)
+            hierarchies = hierarchies_of(row.get(keys.categories))
+        except Malformed as reason:
+            report.bad.append(BadRow(line, str(reason), readable(text)))
             continue
         if item in items:
             queries = category_queries(hierarchies)
-            text = _readable(text)[:MAX_TEXT]
+            text = readable(text)[:MAX_TEXT]
             found.append(Description(line, item, tuple(hierarchies), queries, text))
     return found, report
 
@@ -201,32 +204,6 @@ def _rows(piece: Piece) -> Iterator[tuple[int, bytes]]:
     for line, text in enumerate(piece.text.split(b"\n")):
         if text.strip():
             yield line, text
-
-
-def parse_row(text: bytes) -> dict[str, Any]:
-    """Parses one line, a JSON object or a Python literal of a dict.
-
-    Raises:
-        _Malformed: The line is neither.
-    """
-    try:
-        row = json.loads(text)
-    except (ValueError, RecursionError):
-        row = _python_literal(text)
-    if not isinstance(row, dict):
-        raise _Malformed("not an object")
-    return row
-
-
-def _python_literal(text: bytes) -> Any:
-    try:
-        with warnings.catch_warnings():
-            # Python warns of single backslashes in descriptions.
-            warnings.simplefilter("ignore", SyntaxWarning)
-            warnings.simplefilter("ignore", DeprecationWarning)
-            return ast.literal_eval(text.decode("utf-8").strip())
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        raise _Malformed("not an object") from None
 
 
 def open_file(path: Path, layouts: Sequence[tuple], kind: str) -> RawFile:
@@ -246,7 +223,7 @@ def open_file(path: Path, layouts: Sequence[tuple], kind: str) -> RawFile:
         for _, text in itertools.islice(_rows(piece), HEAD):
             try:
                 row = parse_row(text)
-            except _Malformed:
+            except Malformed:
                 continue
             for keys in layouts:
                 if row.keys() >= set(keys):
@@ -262,48 +239,3 @@ def open_file(path: Path, layouts: Sequence[tuple], kind: str) -> RawFile:
         f"{path}: its rows have no key {missing}; a {kind} file needs "
         + " or ".join(", ".join(keys) for keys in layouts)
     )
-
-
-def _raw_id(row: dict, key: str) -> str:
-    value = row.get(key)
-    if value is None:
-        raise _Malformed(f"no {key}")
-    # Vocabularies hold one raw id a line.
-    if not (isinstance(value, str) and value and value.isprintable()):
-        raise _Malformed(f"bad {key}")
-    return value
-
-
-def _time(row: dict, keys: ReviewKeys) -> int:
-    key = keys.time
-    value = row.get(key)
-    if value is None:
-        raise _Malformed(f"no {key}")
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _Malformed(f"bad number in {key}")
-    if not abs(value) < MAX_TIME or value != int(value):  # Also true for NaN.
-        raise _Malformed(f"bad number in {key}")
-    if value < 0:
-        raise _Malformed(f"negative {key}")
-    return int(value)
-
-
-def _hierarchies(value: Any) -> list[Hierarchy]:
-    """Several hierarchies (2014) or one flat list of names (2018, 2023)."""
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise _Malformed("categories are no list")
-    if all(isinstance(name, str) for name in value):
-        return [tuple(value)] if value else []
-    found = []
-    for hierarchy in value:
-        is_list = isinstance(hierarchy, list)
-        if not (is_list and all(isinstance(name, str) for name in hierarchy)):
-            raise _Malformed("categories are no lists of names")
-        found.append(tuple(hierarchy))
-    return found
-
-
-def _readable(text: bytes) -> str:
-    return text.decode("utf-8", "replace").strip()

@@ -3,28 +3,26 @@
 import functools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import apache_beam as beam
 import numpy as np
 
 from pipelines.common import times
-from pipelines.common.beam_described import KeptParts, SaveDescribed
+from pipelines.common.beam_described import KeptParts
 from pipelines.common.beam_engine import PartsEngine
-from pipelines.common.beam_files import NUM_FILES, Save, load_rows, written_once
+from pipelines.common.beam_files import Save, load_rows
 from pipelines.common.beam_pairs import flat_map_pairs, map_pairs
 from pipelines.common.beam_parts import KeptByPart, save_part
 from pipelines.common.beam_pieces import BAD, ParsePieces, PieceReport, bad_rows
 from pipelines.common.beam_run import run_pipeline
 from pipelines.common.beam_texts import SaveTexts, load_keys
 from pipelines.common.codes import CODES, save_codes
-from pipelines.common.described import Described, cut_described, first_rows
-from pipelines.common.disk import save_arrays
 from pipelines.common.keys import part_of
 from pipelines.common.owner_features import OnDisk
 from pipelines.common.owners import Owners
 from pipelines.common.rejects import Rejects
-from pipelines.common.report import BadRow, Report, merge_reports
+from pipelines.common.report import Report, merge_reports
+from pipelines.kuaisar.beam_tables import LATER, SaveItems, SaveUsers, spread
 from pipelines.kuaisar.group import MIN_INTERACTIONS, RULES, group_rows, rules
 from pipelines.kuaisar.logs import Logs, RawTables, by_part
 from pipelines.kuaisar.parse import (
@@ -33,16 +31,14 @@ from pipelines.kuaisar.parse import (
     SEARCH_TIME,
     TIME_UNIT,
     USER_FEATURES,
-    parse_items,
     parse_rec,
     parse_search,
-    parse_users,
 )
 from pipelines.kuaisar.reader import FIRST_LINE, Piece
 from pipelines.kuaisar.repeats import SESSION, count_sessions, foreign_pairs
 from pipelines.kuaisar.tables import Encoded, encode_features
 
-LATER = "later"  # Malformed rows that show only beside others.
+FAR_ROWS = "far"
 LAST = "last"
 PARSE = {"rec": parse_rec, "search": parse_search}
 TIMES = {"rec": REC_TIME, "search": SEARCH_TIME}
@@ -119,63 +115,6 @@ class BeamEngine(PartsEngine):
         return encode_features(USER_FEATURES, parts, size, OnDisk(self._work))
 
 
-class SaveUsers(beam.PTransform):
-    """Saves the features of all users by part, and the malformed rows.
-
-    Args:
-        pieces: Of user_features.csv.
-        work: The job's own folder.
-        num_parts: Number of parts of the users.
-    """
-
-    def __init__(self, pieces: Sequence[Piece], work: Path, num_parts: int):
-        super().__init__()
-        self._pieces = pieces
-        self._work = work
-        self._num_parts = num_parts
-
-    def expand(self, pipeline):
-        work = self._work
-        rows, _ = _spread(pipeline, self._pieces) | ParsePieces(
-            parse_users, work, "users"
-        )
-        return (
-            rows
-            | SaveDescribed(work, "users", self._num_parts)
-            | flat_map_pairs("again", _described_twice, owner="user")
-            | "save again" >> Save(work, f"users-{LATER}")
-        )
-
-
-class SaveItems(beam.PTransform):
-    """Saves the rows of the items by piece, their distinct ids, and malformed rows.
-
-    Args:
-        pieces: Of item_features.csv.
-        work: The job's own folder.
-    """
-
-    def __init__(self, pieces: Sequence[Piece], work: Path):
-        super().__init__()
-        self._pieces = pieces
-        self._work = work
-
-    def expand(self, pipeline):
-        work = self._work
-        items, _ = _spread(pipeline, self._pieces) | ParsePieces(
-            parse_items, work, "items"
-        )
-        _ = items | map_pairs("save items", _save_items, work=work)
-        found = (
-            items
-            | flat_map_pairs("cut", _cut_items)
-            | beam.GroupByKey()
-            | "first" >> beam.FlatMap(_first_items).with_outputs(BAD, main="ids")
-        )
-        _ = found[BAD] | "save again" >> Save(work, f"items-{LATER}")
-        return found["ids"] | "save ids" >> Save(work, "catalogue")
-
-
 class SaveLogs(beam.PTransform):
     """Saves the behaviors of the users of each part, and the malformed rows.
 
@@ -196,7 +135,7 @@ class SaveLogs(beam.PTransform):
         parsed, reports = {}, []
         for name, pieces in self._logs.items():
             parse = functools.partial(_parse_log, name=name, work=work)
-            parsed[name], report = _spread(pipeline, pieces, name) | (
+            parsed[name], report = spread(pipeline, pieces, name) | (
                 f"parse {name}" >> ParsePieces(parse, work, name)
             )
             reports.append(report)
@@ -240,39 +179,6 @@ class SaveLogs(beam.PTransform):
         for name in self._logs:
             _ = bad[name] | f"save later {name}" >> Save(work, f"{name}-{LATER}")
         return bad["no"]
-
-
-FAR_ROWS = "far"
-
-
-def _spread(pipeline: Any, pieces: Sequence[Piece], name: str = "pieces"):
-    """The numbered pieces of a file, for all workers."""
-    numbered = pipeline | name >> beam.Create(list(enumerate(pieces)))
-    return numbered | f"spread {name}" >> beam.Reshuffle()
-
-
-def _described_twice(piece: int, row: tuple[int, int], owner: str):
-    line, raw_id = row
-    yield from bad_rows(piece, [BadRow(line, f"{owner} described twice", f"{raw_id}")])
-
-
-def _save_items(index: int, items: dict[str, np.ndarray], work: Path) -> None:
-    with written_once(work / f"items-{index:05d}.npz", work) as beside:
-        save_arrays(beside, **items)
-
-
-def _cut_items(index: int, items: dict[str, np.ndarray]):
-    rows = Described(items["id"], items["line"], {})
-    yield from cut_described(index, rows, NUM_FILES)
-
-
-def _first_items(found: tuple[int, Iterable[tuple[int, Described]]]) -> Iterator:
-    file, pieces = found
-    first, others = first_rows(pieces)
-    yield file, first.keys
-    for piece, line, item in others:
-        for row in _described_twice(piece, (line, item), "item"):
-            yield beam.pvalue.TaggedOutput(BAD, row)
 
 
 def _parse_log(piece: Piece, name: str, work: Path):
