@@ -183,11 +183,22 @@ class RandomBatches:
         }
 
     def _labels(self, rng, own, arrays):
-        """Each clicked item has a similar one; an item's text is the target's query."""
-        clicked = own["clicked_items"]
+        """What stands for a click or search; an item's text is the target's query."""
+        clicked, mask = own["clicked_items"], own["search_mask"]
+
+        def items():
+            return np.where(clicked, self._items(rng, clicked.shape), 0)
+
+        def words():
+            queries = rng.integers(1, self.spec.num_queries + 1, mask.shape)
+            return self._query_words[np.where(mask, queries, 0)]
+
         return {
             "item_words": arrays["query_words"],
-            "similar_items": np.where(clicked, self._items(rng, clicked.shape), 0),
+            "similar_items": items(),
+            "other_clicked_items": items(),
+            "other_search_words": words(),
+            "random_search_words": words(),
             "target_query": arrays["query"],
             "target_user": arrays["user"],
         }
