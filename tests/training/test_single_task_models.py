@@ -15,7 +15,6 @@ from sar_tf.serving.export import dense_signature
 HYPERPARAMETERS = {
     "copps": {"hidden_dim": 8, "inner_units": 8, "text_weight": 1.0},
     "dien": {"hidden_dim": 8, "prediction_units": (8,)},
-    "hem": {"hidden_dim": 8, "item_bias": True},
 }
 
 
