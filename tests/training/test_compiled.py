@@ -25,13 +25,14 @@ def test_a_compiled_step_in_bfloat16_learns(simulated_dataset, bfloat16):
     keras.utils.set_random_seed(1)
     pipeline = BatchPipeline(
         SequenceDataset.open(simulated_dataset),
-        batch_size=128,
+        batch_size=64,
         max_rec_history=4,
         max_search_history=4,
         num_sampled=20,
         num_groups=1,
     )
-    model = build_model("unisar", pipeline, {"num_experts": 1})
+    small = {"num_experts": 1, "tower_units": (8,), "prediction_units": (8,)}
+    model = build_model("unisar", pipeline, {**small, "hidden_dim": 16})
     compile_model(model, 1e-2, 1e-5, clip_norm=1.0, jit_compile=True)
     model.train_function.begin(STEPS)
     history = model.fit(
