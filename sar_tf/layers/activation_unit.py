@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from sar_tf.layers.composite import Composite
 from sar_tf.layers.dice import Dice
 from sar_tf.layers.masking import key_mask_bias, softmax
 from sar_tf.layers.slices import in_slices
@@ -14,7 +15,7 @@ ACTIVATIONS = ("sigmoid", "dice")
 
 
 @keras.saving.register_keras_serializable("sar_tf")
-class ActivationUnit(layers.Layer):
+class ActivationUnit(Composite):
     """A candidate's view of a history, weighted by a small network (DIN).
 
         a_j = MLP([v ; h_j ; v - h_j ; v * h_j])
@@ -87,14 +88,6 @@ class ActivationUnit(layers.Layer):
         self.activations = [
             self._activation(f"activation_{i}") for i in range(len(self.units))
         ]
-
-    def _dense(self, units, name):
-        return layers.Dense(
-            units,
-            kernel_initializer="glorot_normal",
-            name=name,
-            dtype=self.dtype_policy,
-        )
 
     def _activation(self, name):
         if self.activation == "dice":

@@ -3,13 +3,14 @@
 from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import ops
 
+from sar_tf.layers.composite import Composite
 from sar_tf.layers.masking import masked_softmax
 
 
 @keras.saving.register_keras_serializable("sar_tf")
-class AdditiveAttention(layers.Layer):
+class AdditiveAttention(Composite):
     """One vector of many: their mean by learned weights.
 
         a_t = v . tanh(W x_t + b),  y = sum_t softmax_t(a_t) x_t
@@ -44,15 +45,6 @@ class AdditiveAttention(layers.Layer):
         self.units = units
         self.hidden = self._dense(units, "hidden", activation="tanh")
         self.logit = self._dense(1, "logit", use_bias=False)
-
-    def _dense(self, units, name, **options):
-        return layers.Dense(
-            units,
-            kernel_initializer="glorot_normal",
-            name=name,
-            dtype=self.dtype_policy,
-            **options,
-        )
 
     def build(self, x_shape, mask_shape=None):
         self.hidden.build((None, x_shape[-1]))

@@ -9,12 +9,13 @@ from typing import Any
 import keras
 from keras import layers
 
+from sar_tf.layers.composite import Composite
 from sar_tf.layers.dropout import Dropout
 from sar_tf.layers.masked_attention import MaskedAttention
 from sar_tf.layers.products import of_rows
 
 
-class _Sublayers(layers.Layer):
+class _Sublayers(Composite):
     """Post-norm sublayers: `LayerNorm(x + Dropout(sublayer(x)))`."""
 
     def __init__(
@@ -42,27 +43,12 @@ class _Sublayers(layers.Layer):
             self.num_heads, self.inner_dropout_rate, name=name, dtype=self.dtype_policy
         )
 
-    def _norm(self, name):
-        return layers.LayerNormalization(
-            epsilon=self.epsilon, name=name, dtype=self.dtype_policy
-        )
-
     def _build_feed_forward(self, width):
-        self.feed_forward_in = layers.Dense(
-            width,
-            layers.ReLU(negative_slope=self.negative_slope, dtype=self.dtype_policy),
-            kernel_initializer="glorot_normal",
-            name="feed_forward_in",
-            dtype=self.dtype_policy,
+        relu = layers.ReLU(negative_slope=self.negative_slope, dtype=self.dtype_policy)
+        self.feed_forward_in = self._dense(
+            width, "feed_forward_in", width, activation=relu
         )
-        self.feed_forward_out = layers.Dense(
-            width,
-            kernel_initializer="glorot_normal",
-            name="feed_forward_out",
-            dtype=self.dtype_policy,
-        )
-        self.feed_forward_in.build((None, width))
-        self.feed_forward_out.build((None, width))
+        self.feed_forward_out = self._dense(width, "feed_forward_out", width)
 
     def _feed_forward(self, x, training):
         def network(rows):
@@ -129,10 +115,10 @@ class TransitionEncoder(_Sublayers):
     def build(self, x_shape, context_shape=None, context_mask_shape=None):
         self.attention = self._attention("attention")
         self.attention.build(x_shape, context_shape)
-        self.attention_norm = self._norm("attention_norm")
+        self.attention_norm = self._norm("attention_norm", self.epsilon)
         self.attention_norm.build(x_shape)
         self._build_feed_forward(x_shape[-1])
-        self.feed_forward_norm = self._norm("feed_forward_norm")
+        self.feed_forward_norm = self._norm("feed_forward_norm", self.epsilon)
         self.feed_forward_norm.build(x_shape)
 
     def compute_output_shape(
@@ -200,14 +186,14 @@ class TransitionFusion(_Sublayers):
     def build(self, same_shape, cross_shape=None, mask_shape=None):
         self.self_attention = self._attention("self_attention")
         self.self_attention.build(same_shape)
-        self.self_attention_norm = self._norm("self_attention_norm")
+        self.self_attention_norm = self._norm("self_attention_norm", self.epsilon)
         self.self_attention_norm.build(same_shape)
         self.cross_attention = self._attention("cross_attention")
         self.cross_attention.build(same_shape)
-        self.cross_attention_norm = self._norm("cross_attention_norm")
+        self.cross_attention_norm = self._norm("cross_attention_norm", self.epsilon)
         self.cross_attention_norm.build(same_shape)
         self._build_feed_forward(same_shape[-1])
-        self.feed_forward_norm = self._norm("feed_forward_norm")
+        self.feed_forward_norm = self._norm("feed_forward_norm", self.epsilon)
         self.feed_forward_norm.build(same_shape)
 
     def compute_output_shape(self, same_shape, cross_shape=None, mask_shape=None):

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-from keras import layers
-
+from sar_tf.layers.composite import Composite
 from sar_tf.layers.dropout import Dropout
 
 
-class Block(layers.Layer):
+class Block(Composite):
     """Base of blocks that mix the slots and pass each one through a network.
 
     The network is `W_2 GELU(W_1 x + b_1) + b_2` with a hidden layer of `inner_units`.
@@ -33,31 +32,16 @@ class Block(layers.Layer):
         self.dropout_rate = dropout
         self.epsilon = epsilon
         self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
-        self.mix_norm = self._norm("mix_norm") if normalizes_mix else None
-        self.feed_forward_norm = self._norm("feed_forward_norm")
-
-    def _norm(self, name):
-        return layers.LayerNormalization(
-            epsilon=self.epsilon, name=name, dtype=self.dtype_policy
-        )
+        self.mix_norm = self._norm("mix_norm", epsilon) if normalizes_mix else None
+        self.feed_forward_norm = self._norm("feed_forward_norm", epsilon)
 
     def build(self, x_shape, mask_shape=None):
         width = x_shape[-1]
         if self.mix_norm is not None:
             self.mix_norm.build(x_shape)
         self.feed_forward_norm.build(x_shape)
-        self.feed_forward_in = self._dense(width, self.inner_units, "feed_forward_in")
-        self.feed_forward_out = self._dense(self.inner_units, width, "feed_forward_out")
-
-    def _dense(self, width, units, name):
-        dense = layers.Dense(
-            units,
-            kernel_initializer="glorot_normal",
-            name=name,
-            dtype=self.dtype_policy,
-        )
-        dense.build((None, width))
-        return dense
+        self.feed_forward_in = self._dense(self.inner_units, "feed_forward_in", width)
+        self.feed_forward_out = self._dense(width, "feed_forward_out", self.inner_units)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -3,8 +3,9 @@
 from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import ops
 
+from sar_tf.layers.composite import Composite
 from sar_tf.layers.dropout import Dropout
 from sar_tf.layers.masking import future_bias, key_mask_bias, softmax
 from sar_tf.layers.multi_head import MultiHead
@@ -41,19 +42,9 @@ class CausalAttention(MultiHead):
     def build(self, queries_shape, keys_shape=None, key_mask_shape=None):
         width = queries_shape[-1]
         self._check_width(width)
-        self.query_dense = self._dense(width, "query")
-        self.key_dense = self._dense(width, "key")
-        self.value_dense = self._dense(width, "value")
-
-    def _dense(self, width, name):
-        dense = layers.Dense(
-            width,
-            kernel_initializer="glorot_normal",
-            name=name,
-            dtype=self.dtype_policy,
-        )
-        dense.build((None, width))
-        return dense
+        self.query_dense = self._dense(width, "query", width)
+        self.key_dense = self._dense(width, "key", width)
+        self.value_dense = self._dense(width, "value", width)
 
     def call(
         self, queries: Any, keys: Any, key_mask: Any, training: bool | None = None
@@ -70,15 +61,9 @@ class CausalAttention(MultiHead):
         context = ops.transpose(ops.matmul(weights, v), (0, 2, 1, 3))
         return ops.reshape(context, ops.shape(queries))
 
-    def _split_heads(self, x):
-        """`(B, N, D) -> (B, h, N, D / h)`."""
-        batch, slots, width = ops.shape(x)
-        x = ops.reshape(x, (batch, slots, self.num_heads, width // self.num_heads))
-        return ops.transpose(x, (0, 2, 1, 3))
-
 
 @keras.saving.register_keras_serializable("sar_tf")
-class CausalBlock(layers.Layer):
+class CausalBlock(Composite):
     """Block of SASRec: causal attention, then a feed-forward network of width D.
 
         Q = LN(X)
@@ -143,33 +128,19 @@ class CausalBlock(layers.Layer):
         self.attention = CausalAttention(
             num_heads, dropout, name="attention", dtype=self.dtype_policy
         )
-        self.query_norm = self._norm("query_norm")
-        self.feed_forward_norm = self._norm("feed_forward_norm")
+        self.query_norm = self._norm("query_norm", epsilon)
+        self.feed_forward_norm = self._norm("feed_forward_norm", epsilon)
         self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
-
-    def _norm(self, name):
-        return layers.LayerNormalization(
-            epsilon=self.epsilon, name=name, dtype=self.dtype_policy
-        )
 
     def build(self, x_shape, mask_shape=None):
         width = x_shape[-1]
         self.query_norm.build(x_shape)
         self.attention.build(x_shape, x_shape)
         self.feed_forward_norm.build(x_shape)
-        self.feed_forward_in = self._dense(width, "relu", "feed_forward_in")
-        self.feed_forward_out = self._dense(width, None, "feed_forward_out")
-
-    def _dense(self, width, activation, name):
-        dense = layers.Dense(
-            width,
-            activation,
-            kernel_initializer="glorot_normal",
-            name=name,
-            dtype=self.dtype_policy,
+        self.feed_forward_in = self._dense(
+            width, "feed_forward_in", width, activation="relu"
         )
-        dense.build((None, width))
-        return dense
+        self.feed_forward_out = self._dense(width, "feed_forward_out", width)
 
     def call(
         self, x: Any, mask: Any, newest_only: bool = False, training: bool | None = None

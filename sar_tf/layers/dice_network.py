@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import ops
 
+from sar_tf.layers.composite import Composite
 from sar_tf.layers.dice import Dice
 
 
 @keras.saving.register_keras_serializable("sar_tf")
-class DiceNetwork(layers.Layer):
+class DiceNetwork(Composite):
     """Dense layers with Dice, then one linear unit: a logit.
 
     Args:
@@ -47,15 +48,6 @@ class DiceNetwork(layers.Layer):
         ]
         self.last_bias = last_bias
         self.logit = self._dense(1, "logit", use_bias=last_bias)
-
-    def _dense(self, units, name, **options):
-        return layers.Dense(
-            units,
-            kernel_initializer="glorot_normal",
-            name=name,
-            dtype=self.dtype_policy,
-            **options,
-        )
 
     def build(self, x_shape, mask_shape=None):
         width = x_shape[-1]

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import ops
 
+from sar_tf.layers.composite import Composite
 from sar_tf.layers.dropout import Dropout
 from sar_tf.layers.masking import masked_softmax
 
@@ -13,7 +14,7 @@ _EPSILON = 1e-9
 
 
 @keras.saving.register_keras_serializable("sar_tf")
-class IntentAttention(layers.Layer):
+class IntentAttention(Composite):
     """Aggregates a node's neighbors for a target (SRJGraph).
 
         y = W [target ; own]
@@ -74,27 +75,9 @@ class IntentAttention(layers.Layer):
         )
         self.linear = self._dense(width, "linear", width)
         self.query_norm, self.key_norm, self.result_norm = (
-            self._norm(name, width)
+            self._norm(name, _EPSILON, width)
             for name in ("query_norm", "key_norm", "result_norm")
         )
-
-    def _dense(self, units, name, width, **options):
-        dense = layers.Dense(
-            units,
-            kernel_initializer="glorot_normal",
-            name=name,
-            dtype=self.dtype_policy,
-            **options,
-        )
-        dense.build((None, width))
-        return dense
-
-    def _norm(self, name, width):
-        norm = layers.LayerNormalization(
-            epsilon=_EPSILON, name=name, dtype=self.dtype_policy
-        )
-        norm.build((None, width))
-        return norm
 
     def call(
         self,

@@ -3,7 +3,7 @@
 from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import ops
 
 from sar_tf.layers.masking import future_bias, key_mask_bias, softmax
 from sar_tf.layers.multi_head import MultiHead
@@ -72,14 +72,7 @@ class MaskedAttention(MultiHead):
             self.qkv_bias = self.add_weight(
                 name="qkv_bias", shape=(3 * width,), initializer="zeros"
             )
-        self.output_dense = layers.Dense(
-            width,
-            use_bias=self.use_bias,
-            kernel_initializer="glorot_normal",
-            name="output",
-            dtype=self.dtype_policy,
-        )
-        self.output_dense.build((None, width))
+        self.output_dense = self._dense(width, "output", width, use_bias=self.use_bias)
 
     def call(
         self, queries: Any, keys: Any, key_mask: Any, training: bool | None = None

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from sar_tf.layers.composite import Composite
 from sar_tf.layers.dropout import Dropout
 from sar_tf.layers.products import times
 
@@ -178,7 +179,7 @@ def _first_layer(candidates, context, views, kernel, bias):
 
 
 @keras.saving.register_keras_serializable("sar_tf")
-class PredictionNetwork(layers.Layer):
+class PredictionNetwork(Composite):
     """Dense layers with ReLU and dropout, then one linear unit: a logit.
 
     Args:
@@ -198,18 +199,10 @@ class PredictionNetwork(layers.Layer):
         self.dropout_rate = dropout
         self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
         self.hidden = [
-            self._dense(size, "relu", f"dense_{i}") for i, size in enumerate(self.units)
+            self._dense(size, f"dense_{i}", activation="relu")
+            for i, size in enumerate(self.units)
         ]
-        self.logit = self._dense(1, None, "logit")
-
-    def _dense(self, units, activation, name):
-        return layers.Dense(
-            units,
-            activation,
-            kernel_initializer="glorot_normal",
-            name=name,
-            dtype=self.dtype_policy,
-        )
+        self.logit = self._dense(1, "logit")
 
     def build(self, x_shape):
         width = x_shape[-1]

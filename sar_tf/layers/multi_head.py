@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from keras import layers
+from keras import ops
 
+from sar_tf.layers.composite import Composite
 from sar_tf.layers.dropout import Dropout
 
 
-class MultiHead(layers.Layer):
+class MultiHead(Composite):
     """Base of attention layers whose h heads share the width D equally.
 
     Args:
@@ -28,6 +29,12 @@ class MultiHead(layers.Layer):
                 f"{self.name}: num_heads={self.num_heads} does not divide "
                 f"the width {width}"
             )
+
+    def _split_heads(self, x: Any) -> Any:
+        """`(B, N, D) -> (B, h, N, D / h)`."""
+        batch, slots, width = ops.shape(x)
+        x = ops.reshape(x, (batch, slots, self.num_heads, width // self.num_heads))
+        return ops.transpose(x, (0, 2, 1, 3))
 
     def compute_output_shape(self, queries_shape, keys_shape=None, key_mask_shape=None):
         return queries_shape

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-from keras import layers
 
+from sar_tf.layers.composite import Composite
 from sar_tf.layers.dropout import Dropout
 
 
 @keras.saving.register_keras_serializable("sar_tf")
-class Perceptron(layers.Layer):
+class Perceptron(Composite):
     """Dense layers, with dropout behind each hidden one.
 
     Args:
@@ -49,13 +49,7 @@ class Perceptron(layers.Layer):
         self.dropout = Dropout(dropout, name="dropout", dtype=self.dtype_policy)
         activations = [activation] * (len(self.units) - 1) + [last_activation]
         self.denses = [
-            layers.Dense(
-                size,
-                activations[i],
-                kernel_initializer="glorot_normal",
-                name=f"dense_{i}",
-                dtype=self.dtype_policy,
-            )
+            self._dense(size, f"dense_{i}", activation=activations[i])
             for i, size in enumerate(self.units)
         ]
 

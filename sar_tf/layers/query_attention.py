@@ -3,13 +3,14 @@
 from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import ops
 
+from sar_tf.layers.composite import Composite
 from sar_tf.layers.masking import masked_softmax
 
 
 @keras.saving.register_keras_serializable("sar_tf")
-class QueryAttention(layers.Layer):
+class QueryAttention(Composite):
     """The attention of AEM, and with a zero vector among its keys that of ZAM.
 
         f(q, h) = W_h^T (tanh(W_f q + b_f) h)        W_f: D -> (num_queries, D)
@@ -54,14 +55,9 @@ class QueryAttention(layers.Layer):
 
     def build(self, query_shape, items_shape=None, mask_shape=None):
         width = query_shape[-1]
-        self.queries = layers.Dense(
-            self.num_queries * width,
-            "tanh",
-            kernel_initializer="glorot_normal",
-            name="queries",
-            dtype=self.dtype_policy,
+        self.queries = self._dense(
+            self.num_queries * width, "queries", width, activation="tanh"
         )
-        self.queries.build((None, width))
         self.mix = self.add_weight(
             name="mix", shape=(self.num_queries, 1), initializer="glorot_normal"
         )

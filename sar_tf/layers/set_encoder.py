@@ -3,7 +3,7 @@
 from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import ops
 
 from sar_tf.layers.masking import MASKED_LOGIT, softmax
 from sar_tf.layers.multi_head import MultiHead
@@ -64,31 +64,14 @@ class SetEncoder(MultiHead):
     def build(self, x_shape, members_shape=None, mask_shape=None):
         width = x_shape[-1]
         self._check_width(width)
-        self.query_dense = self._dense(width, width, "query")
-        self.key_dense = self._dense(width, width, "key")
-        self.value_dense = self._dense(width, width, "value")
-        self.output_dense = self._dense(width, width, "output")
-        self.attention_norm = self._norm(width, "attention_norm")
-        self.feed_forward_in = self._dense(width, self.inner_units, "feed_forward_in")
-        self.feed_forward_out = self._dense(self.inner_units, width, "feed_forward_out")
-        self.feed_forward_norm = self._norm(width, "feed_forward_norm")
-
-    def _dense(self, width, units, name):
-        dense = layers.Dense(
-            units,
-            kernel_initializer="glorot_normal",
-            name=name,
-            dtype=self.dtype_policy,
-        )
-        dense.build((None, width))
-        return dense
-
-    def _norm(self, width, name):
-        norm = layers.LayerNormalization(
-            epsilon=self.epsilon, name=name, dtype=self.dtype_policy
-        )
-        norm.build((None, width))
-        return norm
+        self.query_dense = self._dense(width, "query", width)
+        self.key_dense = self._dense(width, "key", width)
+        self.value_dense = self._dense(width, "value", width)
+        self.output_dense = self._dense(width, "output", width)
+        self.attention_norm = self._norm("attention_norm", self.epsilon, width)
+        self.feed_forward_in = self._dense(self.inner_units, "feed_forward_in", width)
+        self.feed_forward_out = self._dense(width, "feed_forward_out", self.inner_units)
+        self.feed_forward_norm = self._norm("feed_forward_norm", self.epsilon, width)
 
     def call(
         self,
@@ -123,12 +106,6 @@ class SetEncoder(MultiHead):
         else:
             context = ops.matmul(weights, v)
         return ops.reshape(ops.transpose(context, (0, 2, 1, 3)), ops.shape(x))
-
-    def _split_heads(self, x):
-        """`(B, N, D) -> (B, h, N, D / h)`."""
-        batch, slots, width = ops.shape(x)
-        x = ops.reshape(x, (batch, slots, self.num_heads, width // self.num_heads))
-        return ops.transpose(x, (0, 2, 1, 3))
 
     def compute_output_shape(self, x_shape, members_shape=None, mask_shape=None):
         return x_shape

@@ -61,9 +61,9 @@ class SiameseBlock(Block):
         super().__init__(inner_units, dropout, epsilon, False, **kwargs)
         self.num_heads = num_heads
         self.is_causal = is_causal
-        self.self_norm = self._norm("self_norm")
+        self.self_norm = self._norm("self_norm", epsilon)
         self.self_attention = self._attention("self_attention")
-        self.cross_norm = self._norm("cross_norm")
+        self.cross_norm = self._norm("cross_norm", epsilon)
         self.cross_attention = self._attention("cross_attention")
 
     def _attention(self, name):

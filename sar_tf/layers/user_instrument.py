@@ -3,14 +3,15 @@
 from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import ops
 
+from sar_tf.layers.composite import Composite
 from sar_tf.layers.masked_attention import MaskedAttention
 from sar_tf.layers.masking import masked_softmax
 
 
 @keras.saving.register_keras_serializable("sar_tf")
-class UserInstrument(layers.Layer):
+class UserInstrument(Composite):
     """Queries that see each other, pooled by a candidate.
 
         y = MultiHeadAttention(W x + b)
@@ -49,29 +50,12 @@ class UserInstrument(layers.Layer):
 
     def build(self, queries_shape, mask_shape=None, candidates_shape=None):
         width = queries_shape[-1]
-        self.linear = self._dense(width, "linear")
-        self.of_candidate = self._dense(width, "of_candidate", use_bias=False)
-        self.of_key = self._dense(width, "of_key")
-        self.of_value = self._dense(width, "of_value", use_bias=False)
-        self.logit = self._dense(1, "logit", use_bias=False)
+        self.linear = self._dense(width, "linear", width)
+        self.of_candidate = self._dense(width, "of_candidate", width, use_bias=False)
+        self.of_key = self._dense(width, "of_key", width)
+        self.of_value = self._dense(width, "of_value", width, use_bias=False)
+        self.logit = self._dense(1, "logit", width, use_bias=False)
         self.attention.build((None, None, width), (None, None, width))
-        for dense in (
-            self.linear,
-            self.of_candidate,
-            self.of_key,
-            self.of_value,
-            self.logit,
-        ):
-            dense.build((None, width))
-
-    def _dense(self, units, name, **options):
-        return layers.Dense(
-            units,
-            kernel_initializer="glorot_normal",
-            name=name,
-            dtype=self.dtype_policy,
-            **options,
-        )
 
     def call(self, queries: Any, mask: Any, candidates: Any) -> Any:
         x = self.linear(queries)

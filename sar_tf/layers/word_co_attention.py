@@ -3,13 +3,14 @@
 from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import ops
 
+from sar_tf.layers.composite import Composite
 from sar_tf.layers.masking import masked_softmax
 
 
 @keras.saving.register_keras_serializable("sar_tf")
-class WordCoAttention(layers.Layer):
+class WordCoAttention(Composite):
     """The vector of a search that has clicks.
 
         L = tanh(X W C^T)                    words X (W, D), clicked items C (K, D)
@@ -44,13 +45,7 @@ class WordCoAttention(layers.Layer):
         self.affinity_kernel = self.add_weight(
             name="affinity_kernel", shape=(width, width), initializer="glorot_normal"
         )
-        self.dense = layers.Dense(
-            width,
-            kernel_initializer="glorot_normal",
-            name="dense",
-            dtype=self.dtype_policy,
-        )
-        self.dense.build((None, 2 * width))
+        self.dense = self._dense(width, "dense", 2 * width)
 
     def call(self, words: Any, items: Any, word_mask: Any, item_mask: Any) -> Any:
         projected = ops.matmul(words, self.affinity_kernel)
