@@ -46,6 +46,35 @@ def add_item_encoder(
     )
 
 
+def add_query_encoder(
+    model: Model,
+    embedding_dim: int,
+    units: int,
+    who: str | None = None,
+    remedy: str = "take a dataset with searches",
+) -> None:
+    """Gives a model that cannot do without them an encoder of queries by their words.
+
+    Args:
+        model: The model, after its `super().__init__`.
+        embedding_dim: Width of the embeddings of words.
+        units: Width D of the result.
+        who: The model and what it does with the words, for the error.
+        remedy: What to do about it.
+
+    Raises:
+        ValueError: The dataset's queries have no words.
+    """
+    if not model.spec.num_words:
+        raise ValueError(
+            f"{who or f'{type(model).__name__} reads'} the words of queries, and the "
+            f"queries of this dataset have none; {remedy}"
+        )
+    model.query_encoder = QueryEncoder(
+        model.spec.num_words, embedding_dim, units, name="query_encoder"
+    )
+
+
 def add_user_encoder(
     model: Model, kind: ItemEncoder, embedding_dim: int, units: int
 ) -> None:

@@ -3,9 +3,21 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from keras import ops
+
 from sar_tf.inputs import INPUTS, ROW_PARTS, Input, inputs_of, reads_history
 from sar_tf.models.ids import known_ids
 from sar_tf.spec import DataSpec
+
+# What a model needs that reads both histories in the order of time.
+MIXED_HISTORY = (
+    "rec_items",
+    "rec_positions",
+    "search_words",
+    "clicked_items",
+    "search_mask",
+    "search_positions",
+)
 
 
 def select(
@@ -40,6 +52,26 @@ def of_task(task: str, batch: Mapping[str, Any]) -> dict[str, Any]:
 def row_inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
     """Those of a task's inputs that have a row for each target."""
     return {name: x for name, x in inputs.items() if INPUTS[name].part in ROW_PARTS}
+
+
+def target_rows(ids: Mapping[str, Any], candidates: Any) -> Any:
+    """Which rows are targets, and not only fill up a batch: bool `(B,)`.
+
+    Args:
+        ids: The inputs of a task's rows; where they do not say, all rows are.
+        candidates: `(B, C, D)`.
+    """
+    return ids.get("is_target", ops.ones_like(candidates[:, 0, 0], dtype="bool"))
+
+
+def counted(is_target: Any, x: Any) -> Any:
+    """Which candidates count in the statistics of a batch: bool `(B, C)`.
+
+    Args:
+        is_target: bool `(B,)`.
+        x: `(B, C, D)`.
+    """
+    return ops.broadcast_to(is_target[:, None], ops.shape(x)[:2])
 
 
 def chosen_tasks(model: Any, tasks: Collection[str] | None) -> tuple[str, ...]:

@@ -5,8 +5,7 @@ from typing import Any
 from keras import ops
 
 from sar_tf.layers.activation_unit import ActivationUnit
-from sar_tf.layers.embeddings import QueryEncoder
-from sar_tf.models.encoders import ItemEncoder, add_item_encoder
+from sar_tf.models.encoders import ItemEncoder, add_item_encoder, add_query_encoder
 from sar_tf.models.network_head import NetworkHeadModel
 from sar_tf.models.training_tables import (
     add_training_tables,
@@ -42,14 +41,7 @@ class InstrumentModel(NetworkHeadModel):
         Raises:
             ValueError: The dataset's queries have no words.
         """
-        if not self.spec.num_words:
-            raise ValueError(
-                f"{type(self).__name__} reads the words of queries, and the queries "
-                "of this dataset have none; take a dataset with searches"
-            )
-        self.query_encoder = QueryEncoder(
-            self.spec.num_words, embedding_dim, hidden_dim, name="query_encoder"
-        )
+        add_query_encoder(self, embedding_dim, hidden_dim)
         add_item_encoder(self, item_encoder, embedding_dim, hidden_dim)
         add_training_tables(self, "item_queries")
         self.activation_unit = ActivationUnit(

@@ -6,10 +6,10 @@ from keras import ops
 
 from sar_tf.layers.activation_unit import ActivationUnit
 from sar_tf.layers.dice_network import DiceNetwork
-from sar_tf.layers.embeddings import QueryEncoder
 from sar_tf.layers.mmoe import PredictionNetwork
 from sar_tf.models.base import Model
-from sar_tf.models.encoders import ItemEncoder, add_item_encoder
+from sar_tf.models.encoders import ItemEncoder, add_item_encoder, add_query_encoder
+from sar_tf.models.inputs import counted, target_rows
 from sar_tf.models.registry import register
 from sar_tf.settings import Size, Sizes, Weight
 
@@ -81,13 +81,12 @@ class JSR(Model):
             self.rec_head = DiceNetwork(prediction_units, name="rec_head")
 
     def _add_search_tower(self, embedding_dim, hidden_dim, prediction_units):
-        if not self.spec.num_words:
-            raise ValueError(
-                "JSR finds items by the words of queries, and the queries of this "
-                "dataset have none; take a dataset with searches, or tasks=rec"
-            )
-        self.query_encoder = QueryEncoder(
-            self.spec.num_words, embedding_dim, hidden_dim, name="query_encoder"
+        add_query_encoder(
+            self,
+            embedding_dim,
+            hidden_dim,
+            who="JSR finds items by",
+            remedy="take a dataset with searches, or tasks=rec",
         )
         self.search_head = PredictionNetwork(prediction_units, name="search_head")
 
@@ -98,7 +97,7 @@ class JSR(Model):
     def read(self, task, encoded, target, training):
         """What the task's network sees of each candidate, and which rows count."""
         v, ids = target["candidates"], target["ids"]
-        is_target = ids.get("is_target", ops.ones_like(v[:, 0, 0], dtype="bool"))
+        is_target = target_rows(ids, v)
         if task == "search":
             seen = self._see_query(target["query"][:, None, :], v)
         else:
@@ -117,5 +116,4 @@ class JSR(Model):
         x = rows["seen"]
         if task == "search":
             return self.search_head(x, training=training)
-        counted = ops.broadcast_to(rows["is_target"][:, None], ops.shape(x)[:2])
-        return self.rec_head(x, counted, training=training)
+        return self.rec_head(x, counted(rows["is_target"], x), training=training)

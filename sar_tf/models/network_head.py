@@ -7,6 +7,7 @@ from keras import ops
 from sar_tf.layers.dice_network import DiceNetwork
 from sar_tf.layers.feature_encoder import FeatureEncoder
 from sar_tf.models.base import Model
+from sar_tf.models.inputs import counted, target_rows
 
 
 class NetworkHeadModel(Model):
@@ -57,7 +58,7 @@ class NetworkHeadModel(Model):
         self, task: str, encoded: Any, target: dict[str, Any], training: bool
     ) -> dict[str, Any]:
         v, ids = target["candidates"], target["ids"]
-        is_target = ids.get("is_target", ops.ones_like(v[:, 0, 0], dtype="bool"))
+        is_target = target_rows(ids, v)
         mask = ops.logical_and(encoded["mask"], is_target[:, None])
         seen = self.see(encoded, v, mask, training)
         if "user" in target:
@@ -66,5 +67,4 @@ class NetworkHeadModel(Model):
 
     def logits(self, task: str, rows: dict[str, Any], training: bool) -> Any:
         x = rows["seen"]
-        counted = ops.broadcast_to(rows["is_target"][:, None], ops.shape(x)[:2])
-        return self.head(x, counted, training=training)
+        return self.head(x, counted(rows["is_target"], x), training=training)

@@ -7,10 +7,11 @@ from keras import layers, ops, random
 from sar_tf.layers.causal_attention import CausalBlock
 from sar_tf.layers.clicked_items import newest_in_time, take_slots
 from sar_tf.layers.dropout import Dropout
-from sar_tf.layers.embeddings import Embedding, QueryEncoder
+from sar_tf.layers.embeddings import Embedding
 from sar_tf.layers.mixed_history import times_of_tokens
 from sar_tf.models.dot_product import DotProductModel
-from sar_tf.models.encoders import ItemEncoder, add_item_encoder
+from sar_tf.models.encoders import ItemEncoder, add_item_encoder, add_query_encoder
+from sar_tf.models.inputs import MIXED_HISTORY
 from sar_tf.models.registry import register
 from sar_tf.settings import Few, Rate, Size
 
@@ -63,14 +64,7 @@ class QuerySeqRec(DotProductModel):
     """
 
     tasks = ("rec",)
-    needs: tuple[str, ...] = (
-        "rec_items",
-        "rec_positions",
-        "search_words",
-        "clicked_items",
-        "search_mask",
-        "search_positions",
-    )
+    needs: tuple[str, ...] = MIXED_HISTORY
 
     def __init__(
         self,
@@ -90,20 +84,13 @@ class QuerySeqRec(DotProductModel):
         **kwargs,
     ):
         super().__init__(spec, tables, **kwargs)
-        if not self.spec.num_words:
-            raise ValueError(
-                "Query-SeqRec reads the words of queries, and the queries of this "
-                "dataset have none; take a dataset with searches"
-            )
         self.max_tokens = max_tokens
         self.replaced_share = replaced_share
         self.graph_share = graph_share
         if replaced_share:
             self.needs += _REPLACEMENTS
             self.seed_generator = random.SeedGenerator()
-        self.query_encoder = QueryEncoder(
-            self.spec.num_words, embedding_dim, hidden_dim, name="query_encoder"
-        )
+        add_query_encoder(self, embedding_dim, hidden_dim, who="Query-SeqRec reads")
         add_item_encoder(self, item_encoder, embedding_dim, hidden_dim)
         self.position_embedding, self.type_embedding = (
             Embedding(

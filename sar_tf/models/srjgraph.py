@@ -9,6 +9,7 @@ from sar_tf.layers.intent_attention import IntentAttention
 from sar_tf.layers.slices import in_slices
 from sar_tf.models.base import Model
 from sar_tf.models.encoders import ItemEncoder, add_item_encoder, add_user_encoder
+from sar_tf.models.inputs import counted, target_rows
 from sar_tf.models.registry import register
 from sar_tf.models.training_tables import (
     add_training_tables,
@@ -161,7 +162,7 @@ class SRJGraph(Model):
         """What the task's network sees of each candidate, and which rows count."""
         v, ids = target["candidates"], target["ids"]
         require_of_training(ids, "second_items", training)
-        is_target = ids.get("is_target", ops.ones_like(v[:, 0, 0], dtype="bool"))
+        is_target = target_rows(ids, v)
         query = target.get("query")
         if task == "rec":
             query = ops.zeros_like(target["user"]) + self.no_query
@@ -221,9 +222,9 @@ class SRJGraph(Model):
 
     def logits(self, task, rows, training):
         x = rows["seen"]
-        counted = ops.broadcast_to(rows["is_target"][:, None], ops.shape(x)[:2])
-        x = self.norms[task](x, counted, training=training)
-        return self.heads[task](x, counted, training=training)
+        counts = counted(rows["is_target"], x)
+        x = self.norms[task](x, counts, training=training)
+        return self.heads[task](x, counts, training=training)
 
 
 def _is_there(vectors):

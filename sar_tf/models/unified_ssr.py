@@ -6,7 +6,6 @@ import keras
 from keras import layers, ops
 
 from sar_tf.layers.dropout import Dropout
-from sar_tf.layers.embeddings import QueryEncoder
 from sar_tf.layers.masking import masked_mean
 from sar_tf.layers.pre_norm import sinusoids
 from sar_tf.layers.recency import newest
@@ -18,7 +17,12 @@ from sar_tf.layers.soft_sessions import (
     window_means,
 )
 from sar_tf.models.dot_product import DotProductModel
-from sar_tf.models.encoders import ItemEncoder, add_item_encoder, add_user_encoder
+from sar_tf.models.encoders import (
+    ItemEncoder,
+    add_item_encoder,
+    add_query_encoder,
+    add_user_encoder,
+)
 from sar_tf.models.fine_tuned import FineTuned
 from sar_tf.models.registry import register
 from sar_tf.settings import Few, Rate, Size, Weight
@@ -139,13 +143,11 @@ class UnifiedSSR(FineTuned, DotProductModel):
         self.norm = layers.LayerNormalization(epsilon=1e-6, name="norm")
 
     def _add_search(self, embedding_dim, hidden_dim):
-        if not self.spec.num_words:
-            raise ValueError(
-                "UnifiedSSR reads the words of queries, and the queries of this "
-                "dataset have none; take a dataset with searches, or tasks=rec"
-            )
-        self.query_encoder = QueryEncoder(
-            self.spec.num_words, embedding_dim, hidden_dim, name="query_encoder"
+        add_query_encoder(
+            self,
+            embedding_dim,
+            hidden_dim,
+            remedy="take a dataset with searches, or tasks=rec",
         )
         self.product_share = self.add_weight(
             name="product_share",

@@ -11,6 +11,7 @@ from sar_tf.layers.masking import masked_mean
 from sar_tf.layers.mmoe import MixtureOfExperts, PredictionNetwork
 from sar_tf.layers.target_attention import TargetAttention
 from sar_tf.models.base import Model
+from sar_tf.models.inputs import MIXED_HISTORY
 from sar_tf.models.registry import register
 from sar_tf.models.unisar_transitions import SCENARIOS, Transitions, Without
 from sar_tf.settings import Few, Rate, Size, Sizes, Temperature, Weight
@@ -65,16 +66,7 @@ class UniSAR(Transitions, Model):
     """
 
     tasks = ("rec", "search")
-    needs: tuple[str, ...] = (
-        "rec_items",
-        "rec_positions",
-        "search_words",
-        "clicked_items",
-        "search_mask",
-        "search_positions",
-        "user",
-        "query_words",
-    )
+    needs: tuple[str, ...] = (*MIXED_HISTORY, "user", "query_words")
 
     def __init__(
         self,

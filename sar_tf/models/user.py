@@ -3,12 +3,17 @@
 from keras import layers, ops
 
 from sar_tf.layers.cosine import cosine
-from sar_tf.layers.embeddings import QueryEncoder
 from sar_tf.layers.mixed_history import mix, sessions_by_number
 from sar_tf.layers.set_encoder import SetEncoder
 from sar_tf.layers.word_co_attention import WordCoAttention
-from sar_tf.models.encoders import ItemEncoder, add_item_encoder, add_user_encoder
+from sar_tf.models.encoders import (
+    ItemEncoder,
+    add_item_encoder,
+    add_query_encoder,
+    add_user_encoder,
+)
 from sar_tf.models.fine_tuned import FineTuned
+from sar_tf.models.inputs import MIXED_HISTORY
 from sar_tf.models.registry import register
 from sar_tf.settings import Few, Rate, Size
 
@@ -57,14 +62,7 @@ class USER(FineTuned):
     """
 
     tasks = ("rec", "search")
-    needs: tuple[str, ...] = (
-        "rec_items",
-        "rec_positions",
-        "search_words",
-        "clicked_items",
-        "search_mask",
-        "search_positions",
-    )
+    needs: tuple[str, ...] = MIXED_HISTORY
 
     def __init__(
         self,
@@ -82,16 +80,9 @@ class USER(FineTuned):
         **kwargs,
     ):
         super().__init__(spec, tables, **kwargs)
-        if not self.spec.num_words:
-            raise ValueError(
-                "USER reads the words of queries, and the queries of this dataset have "
-                "none; take a dataset with searches"
-            )
         self.session_length = session_length
         self.max_words = max_words
-        self.query_encoder = QueryEncoder(
-            self.spec.num_words, embedding_dim, hidden_dim, name="query_encoder"
-        )
+        add_query_encoder(self, embedding_dim, hidden_dim)
         add_item_encoder(self, item_encoder, embedding_dim, hidden_dim)
         if "rec" in self.tasks:
             self.needs += ("user",)
