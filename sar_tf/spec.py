@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from sar_tf.inputs import INPUTS, ROW_PARTS, Input, inputs_of, reads_history
+from sar_tf.inputs import INPUTS, ROW_PARTS, Input
+from sar_tf.needs import inputs_of, reads_history
 
 
 @dataclasses.dataclass(frozen=True)

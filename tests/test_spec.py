@@ -10,14 +10,8 @@ from support.builders import random_records, write_dataset
 from sar_tf import models
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.pipeline import BatchPipeline
-from sar_tf.inputs import (
-    ALL_NEEDS,
-    INPUTS,
-    TASKS,
-    check_needs,
-    inputs_of,
-    reads_history,
-)
+from sar_tf.inputs import INPUTS, TASKS
+from sar_tf.needs import ALL_NEEDS, check_needs, inputs_of, reads_history
 from sar_tf.spec import axis_sizes, empty_batch, make_batch
 
 SIZES = {"H": 5, "G": 2, "B": 6, "C": 3, "S": 4, "P": 7, "Q": 2}

@@ -15,7 +15,7 @@ from sar_tf.data.schema import SPLITS, TASKS
 from sar_tf.data.sizes import data_spec
 from sar_tf.data.targets import ALL, count_targets
 from sar_tf.data.training_edges import Edges, read_training_edges
-from sar_tf.inputs import ALL_NEEDS, check_needs
+from sar_tf.needs import ALL_NEEDS, check_needs
 from sar_tf.spec import DataSpec
 
 

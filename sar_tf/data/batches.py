@@ -6,7 +6,8 @@ from collections.abc import Collection
 import tensorflow as tf
 
 from sar_tf.data.history_groups import group_ends
-from sar_tf.inputs import INPUTS, reads_history
+from sar_tf.inputs import INPUTS
+from sar_tf.needs import reads_history
 
 _LENGTHS = ("num_recs", "num_searches")
 

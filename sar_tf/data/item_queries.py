@@ -23,8 +23,7 @@ def index_item_queries(edges: Edges, num_items: int, width: int) -> ItemQueries:
         num_items: Highest item id.
         width: Number of queries of an item.
     """
-    found = edges.query > 0
-    edges = Edges(*(column[found] for column in edges))
+    edges = edges.of_searches()
     index = index_edges(edges.item, edges, num_items)
     best = _best_queries(edges.query[index.order], index.splits, width)
     return ItemQueries(index, np.pad(best, ((0, 1), (0, 0))))
@@ -33,8 +32,8 @@ def index_item_queries(edges: Edges, num_items: int, width: int) -> ItemQueries:
 def _best_queries(queries: np.ndarray, splits: np.ndarray, width: int) -> np.ndarray:
     """`(E, width)`: the queries that were most frequent up to each edge of an item.
 
-    The k-th edges of all items are counted together, one k after another. A query that
-    is counted is the newest of those that are as frequent: it stands before them. One
+    The k-th edges of all items are counted together, one k after another. The query of
+    an edge stands before other queries that are as frequent, as it is newer. A query
     that falls out of the best comes back when it is counted again.
     """
     counts = _running_counts(queries, splits)

@@ -25,7 +25,8 @@ from sar_tf.data.targets import (
 )
 from sar_tf.data.unknown import forget_ids
 from sar_tf.data.words import draw_words
-from sar_tf.inputs import INPUTS, reads_history
+from sar_tf.inputs import INPUTS
+from sar_tf.needs import reads_history
 
 _PREFETCHED = 4  # Batches ready for the next steps.
 

@@ -22,8 +22,7 @@ def index_replacements(edges: Edges, num_queries: int, num_items: int) -> Replac
         edges: As `read_training_edges`.
         num_queries, num_items: Highest ids.
     """
-    found = edges.query > 0
-    edges = Edges(*(column[found] for column in edges))
+    edges = edges.of_searches()
     return Replacements(
         index_neighbors(edges.query, edges.item, edges, num_queries),
         index_neighbors(edges.item, edges.query, edges, num_items),

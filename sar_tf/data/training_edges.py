@@ -38,6 +38,11 @@ class Edges(NamedTuple):
     query: np.ndarray  # int32 (E,): 0 of a recommendation
     time: np.ndarray  # int64 (E,), in the unit of the raw log
 
+    def of_searches(self) -> "Edges":
+        """The clicks on items that searches found."""
+        found = self.query > 0
+        return Edges(*(column[found] for column in self))
+
 
 class EdgeIndex(NamedTuple):
     """Edges of owners (their items, say), each owner's in order of time."""

@@ -5,8 +5,9 @@ from typing import Any
 
 from keras import ops
 
-from sar_tf.inputs import INPUTS, ROW_PARTS, Input, inputs_of, reads_history
+from sar_tf.inputs import INPUTS, ROW_PARTS, Input
 from sar_tf.models.ids import known_ids
+from sar_tf.needs import inputs_of, reads_history
 from sar_tf.spec import DataSpec
 
 # What a model needs that reads both histories in the order of time.

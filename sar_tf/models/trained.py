@@ -7,12 +7,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from sar_tf.inputs import check_needs
 from sar_tf.layers import replicas
 from sar_tf.layers.feature_encoder import FeatureEncoder
 from sar_tf.layers.id_tables import IdTables
 from sar_tf.metrics.ranking import RankingMetrics
 from sar_tf.models.reduction import mean_of_terms
+from sar_tf.needs import check_needs
 from sar_tf.settings import Setting, argument_texts, keyword_settings
 from sar_tf.spec import DataSpec, empty_batch
 

@@ -12,7 +12,6 @@ import tensorflow as tf
 
 from sar_tf.data.pipeline import BatchPipeline
 from sar_tf.files import whole_folder
-from sar_tf.inputs import inputs_of
 from sar_tf.models import Model
 from sar_tf.models.catalogue import (
     NUM_RANKED,
@@ -20,6 +19,7 @@ from sar_tf.models.catalogue import (
     of_all_items,
     scores_are_products,
 )
+from sar_tf.needs import inputs_of
 from sar_tf.serving.constants import with_constants
 from sar_tf.serving.raw_inputs import (
     CANDIDATES,

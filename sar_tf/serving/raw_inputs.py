@@ -10,7 +10,7 @@ from collections.abc import Collection
 import tensorflow as tf
 
 from sar_tf.data.windows import cut_windows, index_sequences
-from sar_tf.inputs import reads_history
+from sar_tf.needs import reads_history
 from sar_tf.serving.vocabularies import Vocabularies
 from sar_tf.spec import DataSpec
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from sar_tf.inputs import INPUTS, inputs_of, reads_history
+from sar_tf.inputs import INPUTS
 from sar_tf.models import Model
 from sar_tf.models.catalogue import (
     NUM_RANKED,
@@ -14,6 +14,7 @@ from sar_tf.models.catalogue import (
     prepare_targets,
     score_items,
 )
+from sar_tf.needs import inputs_of, reads_history
 from sar_tf.spec import axis_sizes
 
 # Scores that are computed together: their arrays have room in a processor's cache.

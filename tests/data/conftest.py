@@ -4,7 +4,8 @@ from support.rows import LIMITS, to_numpy
 
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.pipeline import BatchPipeline
-from sar_tf.inputs import ALL_NEEDS, INPUTS
+from sar_tf.inputs import INPUTS
+from sar_tf.needs import ALL_NEEDS
 
 
 @pytest.fixture(scope="session")

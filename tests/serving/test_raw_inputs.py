@@ -4,7 +4,8 @@ import tensorflow as tf
 from support.raw_events import request_of, targets_of
 from support.rows import to_numpy
 
-from sar_tf.inputs import ALL_NEEDS, INPUTS
+from sar_tf.inputs import INPUTS
+from sar_tf.needs import ALL_NEEDS
 from sar_tf.serving.raw_inputs import RawReader, raw_inputs, vocabulary_names
 from sar_tf.serving.vocabularies import Vocabularies
 

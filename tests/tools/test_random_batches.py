@@ -4,8 +4,8 @@ import pytest
 
 from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.pipeline import BatchPipeline
-from sar_tf.inputs import ALL_NEEDS
 from sar_tf.models import SESRec
+from sar_tf.needs import ALL_NEEDS
 from tools.benchmark.random_batches import BEAUTY, RandomBatches
 
 # Axes of a fixed size; the numbers of histories and pairs follow from the data.

@@ -71,7 +71,7 @@ def _print_models(args):
 
 
 def _measure_input(args, model):
-    from sar_tf.inputs import check_needs
+    from sar_tf.needs import check_needs
     from tools.benchmark import input as input_pipeline
 
     if args.needs is None:

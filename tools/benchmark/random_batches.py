@@ -5,8 +5,8 @@ import itertools
 
 import numpy as np
 
-from sar_tf.inputs import ALL_NEEDS
 from sar_tf.interop.pairs import slot_pairs
+from sar_tf.needs import ALL_NEEDS
 from sar_tf.spec import DataSpec, make_batch
 
 # Amazon Beauty has queries of at most 7 words, and the official code pads them to 50.

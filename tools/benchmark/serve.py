@@ -10,7 +10,8 @@ import tensorflow as tf
 
 import sar_tf
 from sar_tf import models
-from sar_tf.inputs import ALL_NEEDS, INPUTS
+from sar_tf.inputs import INPUTS
+from sar_tf.needs import ALL_NEEDS
 from sar_tf.serving.export import (
     dense_signature,
     export,

@@ -9,9 +9,9 @@ from keras import ops
 
 from sar_tf.data.now import users_now
 from sar_tf.data.pipeline import BatchPipeline
-from sar_tf.inputs import reads_history
 from sar_tf.models import Model
 from sar_tf.models.inputs import select
+from sar_tf.needs import reads_history
 from sar_tf.training.finished import load_run
 from tools.results.collect import StudyError, collect
 
