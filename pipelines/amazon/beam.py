@@ -43,7 +43,7 @@ from pipelines.common.beam_files import (
 )
 from pipelines.common.beam_ids import RankIds, VocabularyFiles
 from pipelines.common.beam_pairs import flat_map_pairs, map_pairs
-from pipelines.common.beam_pieces import BAD, ParsePieces, PieceReport, bad_rows
+from pipelines.common.beam_pieces import BAD, LATER, ParsePieces, PieceReport, bad_rows
 from pipelines.common.beam_records import write_shards, write_whole_shard
 from pipelines.common.beam_run import parse_options, run_pipeline
 from pipelines.common.rejects import Rejects
@@ -52,7 +52,6 @@ from pipelines.common.vocabulary import Vocabulary
 from pipelines.common.writer import ShardSummary, Summary
 
 PART_BYTES = 64 << 20  # Size of the part of a raw log that a worker handles at once.
-LATER = "later"  # Malformed rows that show only beside others.
 
 
 class BeamEngine:

@@ -13,6 +13,7 @@ from pipelines.common.rejects import Rejects
 from pipelines.common.report import BadRow, Report, merge_reports
 
 REPORT, SIZES, BAD = "report", "sizes", "bad"
+LATER = "later"  # Malformed rows that show only beside others.
 
 
 class ParsePieces(beam.PTransform):

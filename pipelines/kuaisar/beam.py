@@ -13,7 +13,7 @@ from pipelines.common.beam_engine import PartsEngine
 from pipelines.common.beam_files import Save, load_rows
 from pipelines.common.beam_pairs import flat_map_pairs, map_pairs
 from pipelines.common.beam_parts import KeptByPart, save_part
-from pipelines.common.beam_pieces import BAD, ParsePieces, PieceReport, bad_rows
+from pipelines.common.beam_pieces import BAD, LATER, ParsePieces, PieceReport, bad_rows
 from pipelines.common.beam_run import run_pipeline
 from pipelines.common.beam_texts import SaveTexts, load_keys
 from pipelines.common.codes import CODES, save_codes
@@ -22,9 +22,9 @@ from pipelines.common.owner_features import OnDisk
 from pipelines.common.owners import Owners
 from pipelines.common.rejects import Rejects
 from pipelines.common.report import Report, merge_reports
-from pipelines.kuaisar.beam_tables import LATER, SaveItems, SaveUsers, spread
+from pipelines.kuaisar.beam_tables import SaveItems, SaveUsers, spread
 from pipelines.kuaisar.group import MIN_INTERACTIONS, RULES, group_rows, rules
-from pipelines.kuaisar.logs import Logs, RawTables, by_part
+from pipelines.kuaisar.logs import Logs, RawTables
 from pipelines.kuaisar.parse import (
     FAR,
     REC_TIME,
@@ -36,6 +36,7 @@ from pipelines.kuaisar.parse import (
 )
 from pipelines.kuaisar.reader import FIRST_LINE, Piece
 from pipelines.kuaisar.repeats import SESSION, count_sessions, foreign_pairs
+from pipelines.kuaisar.split import by_part
 from pipelines.kuaisar.tables import Encoded, encode_features
 
 FAR_ROWS = "far"

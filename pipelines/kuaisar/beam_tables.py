@@ -10,14 +10,12 @@ import numpy as np
 from pipelines.common.beam_described import SaveDescribed
 from pipelines.common.beam_files import NUM_FILES, Save, written_once
 from pipelines.common.beam_pairs import flat_map_pairs, map_pairs
-from pipelines.common.beam_pieces import BAD, ParsePieces, bad_rows
+from pipelines.common.beam_pieces import BAD, LATER, ParsePieces, bad_rows
 from pipelines.common.described import Described, cut_described, first_rows
 from pipelines.common.disk import save_arrays
 from pipelines.common.report import BadRow
 from pipelines.kuaisar.parse import parse_items, parse_users
 from pipelines.kuaisar.reader import Piece
-
-LATER = "later"  # Malformed rows that show only beside others.
 
 
 class SaveUsers(beam.PTransform):

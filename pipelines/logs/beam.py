@@ -10,14 +10,14 @@ from pipelines.common.beam_described import KeptParts, SaveDescribed
 from pipelines.common.beam_engine import PartsEngine
 from pipelines.common.beam_files import Save
 from pipelines.common.beam_parts import KeptByPart
-from pipelines.common.beam_pieces import BAD, ParsePieces, PieceReport
+from pipelines.common.beam_pieces import BAD, LATER, ParsePieces, PieceReport
 from pipelines.common.beam_run import run_pipeline
 from pipelines.common.beam_texts import load_keys
 from pipelines.common.owner_features import OnDisk
 from pipelines.common.owners import Owners
 from pipelines.common.processes import ProcessPool
 from pipelines.common.rejects import Rejects
-from pipelines.logs.beam_events import LATER, ReadAgain, SaveEvents
+from pipelines.logs.beam_events import ReadAgain, SaveEvents
 from pipelines.logs.events import EventReport
 from pipelines.logs.features import Features, describe_owners, encode_features
 from pipelines.logs.group import KINDS, rules

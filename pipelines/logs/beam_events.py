@@ -11,7 +11,7 @@ from pipelines.common import times
 from pipelines.common.beam_files import Save
 from pipelines.common.beam_pairs import flat_map_pairs, map_pairs
 from pipelines.common.beam_parts import save_part
-from pipelines.common.beam_pieces import ParsePieces, bad_rows
+from pipelines.common.beam_pieces import LATER, ParsePieces, bad_rows
 from pipelines.common.beam_texts import SaveTexts, Texts, cut_texts
 from pipelines.common.keys import distinct_texts, merge_texts, part_of
 from pipelines.common.report import BadRow, merge_reports
@@ -26,8 +26,6 @@ from pipelines.logs.files import Piece
 from pipelines.logs.group import KINDS, group_events
 from pipelines.logs.reader import row_texts
 from pipelines.logs.sources import Source
-
-LATER = "later"  # Malformed rows that show only beside others.
 
 
 class SaveEvents(beam.PTransform):

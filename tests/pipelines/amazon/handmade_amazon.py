@@ -149,17 +149,6 @@ def fails(files, output_dir, **flags):
     return message
 
 
-def records(dataset_dir):
-    """{dense user: serialized record}."""
-    info = DatasetInfo.load(dataset_dir)
-    info.verify_shards(dataset_dir)
-    paths = [str(dataset_dir / shard["file"]) for shard in info.shards]
-    serialized = list(tf.data.TFRecordDataset(paths).as_numpy_iterator())
-    users = parse_records(tf.constant(serialized))["user"].numpy().tolist()
-    assert len(set(users)) == info.num_users
-    return dict(zip(users, serialized, strict=True))
-
-
 def parse(dataset_dir):
     """All records: each field by its name."""
     info = DatasetInfo.load(dataset_dir)

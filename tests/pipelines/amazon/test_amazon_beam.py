@@ -10,8 +10,8 @@ from handmade_amazon import (
     fails,
     layout_2014,
     layout_2018,
-    records,
 )
+from support.records import records_by_user
 
 from sar_tf.data.dataset_info import DatasetInfo
 
@@ -58,7 +58,7 @@ def test_the_direct_runner_gives_the_same_dataset(layout, tmp_path, small, monke
 
     one, other = DatasetInfo.load(local), DatasetInfo.load(beam)
     assert len(other.shards) > 4
-    assert records(beam) == records(local)
+    assert records_by_user(beam) == records_by_user(local)
     assert other.tables == one.tables
     assert other.targets == one.targets and other.counts == one.counts
     assert other.max_query_words == one.max_query_words

@@ -11,8 +11,8 @@ from handmade_amazon import (
     build,
     layout_2014,
     layout_2018,
-    records,
 )
+from support.records import records_by_user
 
 from sar_tf.data.dataset_info import DatasetError, DatasetInfo
 
@@ -37,7 +37,7 @@ def test_small_pieces_and_many_parts_give_the_same_records(
 
     whole, small = DatasetInfo.load(whole_dir), DatasetInfo.load(small_dir)
     assert len(whole.shards) == 1 and len(small.shards) > 4
-    assert records(small_dir) == records(whole_dir)
+    assert records_by_user(small_dir) == records_by_user(whole_dir)
     assert small.tables == whole.tables
     rejects = [path / "rejects.csv" for path in (whole_dir, small_dir)]
     if layout is layout_2014:
@@ -55,7 +55,7 @@ def test_a_second_job_in_a_process_reads_nothing_of_the_first(dataset_dir, tmp_p
     build(layout_2014(folder, [*other, *REVIEWS[7:]], hierarchies), output_dir)
     shutil.rmtree(output_dir)
     build(layout_2014(tmp_path), output_dir)
-    assert records(output_dir) == records(dataset_dir)
+    assert records_by_user(output_dir) == records_by_user(dataset_dir)
 
 
 def test_several_processes_give_the_same_records(dataset_dir, tmp_path, monkeypatch):
@@ -65,7 +65,7 @@ def test_several_processes_give_the_same_records(dataset_dir, tmp_path, monkeypa
     several_dir = build(layout_2014(tmp_path), tmp_path / "out")
 
     assert len(DatasetInfo.load(several_dir).shards) >= 4
-    assert records(several_dir) == records(dataset_dir)
+    assert records_by_user(several_dir) == records_by_user(dataset_dir)
 
 
 def test_seed_decides_every_byte(dataset_dir, tmp_path):

@@ -1,13 +1,12 @@
 import os
 
 import pytest
-import tensorflow as tf
 from handmade_kuaisar import build, contents, handmade, ms
+from support.records import records_by_user
 from test_kuaisar_rejects import BAD_ROWS, YEAR
 
 from pipelines.common import job
 from sar_tf.data.dataset_info import DatasetInfo
-from sar_tf.data.schema import parse_records
 
 pytest.importorskip("apache_beam", reason="Apache Beam is not installed ([beam])")
 
@@ -23,20 +22,9 @@ def small(monkeypatch):
     monkeypatch.setattr("pipelines.common.beam_counts.RANGE", 50)
 
 
-def records(dataset_dir):
-    """{dense user: serialized record}."""
-    info = DatasetInfo.load(dataset_dir)
-    info.verify_shards(dataset_dir)
-    paths = [str(dataset_dir / shard["file"]) for shard in info.shards]
-    serialized = list(tf.data.TFRecordDataset(paths).as_numpy_iterator())
-    users = parse_records(tf.constant(serialized))["user"].numpy().tolist()
-    assert len(set(users)) == len(users) == info.num_users
-    return dict(zip(users, serialized, strict=True))
-
-
 def same(one_dir, other_dir):
     one, other = DatasetInfo.load(one_dir), DatasetInfo.load(other_dir)
-    assert records(one_dir) == records(other_dir)
+    assert records_by_user(one_dir) == records_by_user(other_dir)
     assert other.tables == one.tables  # With their checksums.
     assert other.targets == one.targets and other.counts == one.counts
     assert other.features == one.features

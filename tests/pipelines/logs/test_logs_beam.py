@@ -1,12 +1,11 @@
 import os
 
 import pytest
-import tensorflow as tf
 from handmade_logs import ITEM_COLUMNS, ITEMS, SHOP, write_as
+from support.records import records_by_user
 
 from pipelines.logs.__main__ import main
 from sar_tf.data.dataset_info import DatasetInfo
-from sar_tf.data.schema import parse_records
 
 pytest.importorskip("apache_beam", reason="Apache Beam is not installed ([beam])")
 
@@ -67,17 +66,6 @@ def build(output_dir, *flags):
     return output_dir
 
 
-def records(dataset_dir):
-    """{dense user: serialized record}."""
-    info = DatasetInfo.load(dataset_dir)
-    info.verify_shards(dataset_dir)
-    paths = [str(dataset_dir / shard["file"]) for shard in info.shards]
-    serialized = list(tf.data.TFRecordDataset(paths).as_numpy_iterator())
-    users = parse_records(tf.constant(serialized))["user"].numpy().tolist()
-    assert len(set(users)) == len(users) == info.num_users
-    return dict(zip(users, serialized, strict=True))
-
-
 @pytest.mark.parametrize(
     "flags",
     [
@@ -103,7 +91,7 @@ def test_the_direct_runner_gives_the_same_dataset(flags, tmp_path, small, capfd)
 
     one, other = DatasetInfo.load(local), DatasetInfo.load(beam)
     assert len(other.shards) >= 4
-    assert records(beam) == records(local)
+    assert records_by_user(beam) == records_by_user(local)
     assert other.tables == one.tables
     assert other.targets == one.targets and other.counts == one.counts
     assert other.features == one.features
@@ -132,7 +120,7 @@ def test_two_tables(tmp_path, small):
     flags.append(f"--searches.files={path}")
     local = build(tmp_path / "local", *flags)
     beam = build(tmp_path / "beam", *flags, *DIRECT)
-    assert records(beam) == records(local)
+    assert records_by_user(beam) == records_by_user(local)
     assert DatasetInfo.load(beam).tables == DatasetInfo.load(local).tables
 
 
