@@ -16,8 +16,8 @@ class SetEncoder(MultiHead):
         a = LN(x + Dropout(MH(x, set)))
         y = LN(a + Dropout(W_2 ReLU(W_1 a + b_1) + b_2))
 
-    A member's output depends on the members that it sees alone, so that those whose
-    outputs nobody reads need not be computed.
+    A member's output depends only on the members that it sees. So outputs that nobody
+    reads need not be computed.
 
     Args:
         num_heads: number of attention heads, a divisor of the width D.
@@ -27,7 +27,7 @@ class SetEncoder(MultiHead):
 
     Call arguments:
         x: `(B, M, D)`, the members whose outputs are computed.
-        members: `(B, N, D)`, those that they see.
+        members: `(B, N, D)`, the members that x can see.
         mask: bool `(B, N)`, or `(B, M, N)` where each of x sees others.
         joins: whether each of x also sees itself, as one more member. Else it is to be
             among the members.

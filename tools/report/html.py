@@ -90,6 +90,6 @@ def _cell(value):
         number = float(text)
     except ValueError:
         return element("td", escape(text))
-    # As they are: whole numbers, and those that are short already.
+    # Whole numbers and short numbers stay as they are.
     is_long = "." in text and len(text) > 7
     return element("td", f"{number:.4g}" if is_long else text, class_="number")
