@@ -55,8 +55,7 @@ class CatalogueScorer:
         self._vectors = of_all_items(model, tf.function(model.encode_candidates))
         self._item_vectors = None
         if model.retrieval_head is not None:
-            vectors = of_all_items(model, tf.function(model.item_vectors))
-            self._item_vectors = tf.transpose(tf.cast(vectors, tf.float32))
+            self._item_vectors = _item_vectors(model)
         self._functions = {task: self._trace(task) for task in model.tasks}
 
     def _trace(self, task):
@@ -67,8 +66,7 @@ class CatalogueScorer:
         def prepare(part):
             closeness = []  # Of the head, where there is one.
             if self._item_vectors is not None:
-                vectors = tf.cast(model.target_vectors(task, part), tf.float32)
-                closeness = [tf.matmul(vectors, self._item_vectors)]
+                closeness = [_closeness(model, task, part, self._item_vectors)]
             return prepare_targets(model, task, part), closeness
 
         @tf.function
@@ -132,14 +130,12 @@ class RetrievedScorer:
     def __init__(self, model: Model, task: str, num_ranked: int = NUM_RANKED) -> None:
         self._model, self._task = model, task
         self._number = min(num_ranked, model.spec.num_items)
-        self._vectors = of_all_items(model, tf.function(model.item_vectors))
-        self._vectors = tf.transpose(tf.cast(self._vectors, tf.float32))
+        self._item_vectors = _item_vectors(model)
         self._embeddings = of_all_items(model, tf.function(model.encode_items))
 
         @tf.function
         def closeness(part):
-            vectors = tf.cast(model.target_vectors(task, part), tf.float32)
-            return tf.matmul(vectors, self._vectors)
+            return _closeness(model, task, part, self._item_vectors)
 
         @tf.function
         def score(part, candidates):
@@ -176,6 +172,18 @@ class RetrievedScorer:
             items = np.where(is_left, items, 0).astype(np.int32)
             scores = self._score(part, tf.constant(items)).numpy()
             yield Ranked(own, items, np.where(items > 0, scores, -1.0))
+
+
+def _item_vectors(model):
+    """float32 `(D, num_items + 1)`: the retrieval head's vectors of all items."""
+    vectors = of_all_items(model, tf.function(model.item_vectors))
+    return tf.transpose(tf.cast(vectors, tf.float32))
+
+
+def _closeness(model, task, part, item_vectors):
+    """float32 `(B, num_items + 1)`: products of targets' vectors and the items'."""
+    vectors = tf.cast(model.target_vectors(task, part), tf.float32)
+    return tf.matmul(vectors, item_vectors)
 
 
 def _parts(model, task, batch, rows):
