@@ -210,7 +210,9 @@ class _Parser(argparse.ArgumentParser):
                 f"{flag}: {self._model} has no such hyperparameter; "
                 f"{', '.join(takers)} {'has' if len(takers) == 1 else 'have'}"
             )
-        close = difflib.get_close_matches(flag, self._option_string_actions, n=1)
+        close = difflib.get_close_matches(
+            flag, self._option_string_actions, n=1, cutoff=0.8
+        )
         return f"{flag}: no such flag" + (f"; do you mean {close[0]}?" if close else "")
 
 

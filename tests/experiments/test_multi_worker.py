@@ -9,7 +9,6 @@ import time
 import numpy as np
 import pytest
 from run_folders import (
-    SMALL_MODEL,
     assert_same_checkpoints,
     read_history,
     read_metrics,
@@ -18,7 +17,8 @@ from run_folders import (
 
 from sar_tf.training.run_directory import RunDirectory
 
-FLAGS = (*SMALL_MODEL, "--epochs=2")
+# The model that is traced fastest: four processes each start it.
+FLAGS = ("--model=qem", "--hidden_dim=8", "--learning_rate=0.01", "--epochs=2")
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +81,8 @@ def test_the_run_folder_is_that_of_one_device(undisturbed, run):
     run("--mode=evaluate", f"--run_dir={undisturbed}", "--strategy=one_device")
     alone = read_metrics(undisturbed)
     for split in ("validation", "test"):
-        for name, value in by_workers[split]["rec"].items():
-            assert value == pytest.approx(alone[split]["rec"][name], abs=1e-6), name
+        for name, value in by_workers[split]["search"].items():
+            assert value == pytest.approx(alone[split]["search"][name], abs=1e-6), name
     for name, ranks in read_ranks(undisturbed).items():
         # In the records' order, whichever worker read them.
         np.testing.assert_array_equal(ranks, ranks_by_workers[name])
