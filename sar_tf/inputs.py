@@ -73,6 +73,19 @@ _HISTORY = (
         "Queries that led to each recommended item most often, the best first.",
         of_training=True,
     ),
+    Input(
+        "rec_sessions",
+        "history",
+        ("H", "Nr"),
+        "Session of each recommendation: 0 is the target's own, 1 the one before, …; a "
+        "pause of more than session_minutes ends a session.",
+    ),
+    Input(
+        "search_sessions",
+        "history",
+        ("H", "Ns"),
+        "Session of each search, as rec_sessions.",
+    ),
 )
 _GROUPS = (
     Input(

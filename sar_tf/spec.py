@@ -26,6 +26,7 @@ class DataSpec:
         caption_length: Words of an item's caption; 0 where items have none.
         max_item_queries: Queries that led to an item which a model reads.
         max_neighbors: Clicks of a user which a model of the graph of clicks reads.
+        session_minutes: Longest time between two behaviors of one session.
         fingerprint: What the dense ids stand for, as `SequenceDataset.fingerprint`;
             "" where that is unknown.
     """
@@ -44,6 +45,7 @@ class DataSpec:
     caption_length: int = 0
     max_item_queries: int = 3
     max_neighbors: int = 25
+    session_minutes: int = 30
     fingerprint: str = ""
 
     @property

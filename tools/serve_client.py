@@ -15,6 +15,9 @@ of the catalogue are asked for, without "excluded_items":
      "query": "9",
      "candidates": ["1001", "1002"]}
 
+Its "time" is when the user asks, which some models read: that of the newest event where
+it is left out.
+
 It prints one item a line with its score, the highest first.
 """
 
@@ -32,7 +35,7 @@ from sar_tf.startup import import_tensorflow, use_threads
 PROGRAM = "tools.serve_client"
 _SECONDS = 60  # Longest wait for a server.
 _EVENT = {"type": "", "time": 0, "item": "", "query": "", "source": ""}
-_KEYS = {"user", "events", "query", "candidates", "k", "excluded_items"}
+_KEYS = {"user", "events", "query", "time", "candidates", "k", "excluded_items"}
 
 
 class RequestError(ValueError):
@@ -203,6 +206,7 @@ def make_arrays(request: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "user": [request.get("user", "")],
         "query": [request.get("query", "")],
+        "time": [request.get("time", max(event["time"] for event in events))],
         "candidates": [request.get("candidates", [])],
         "k": request.get("k", 10),
         "excluded_items": [request.get("excluded_items") or [""]],

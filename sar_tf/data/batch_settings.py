@@ -36,6 +36,8 @@ class BatchSettings:
             items of a session; None is the dataset's maximum.
         max_item_queries, max_neighbors: Number of queries of an item, and of clicks of
             a user, that models read which look up the clicks of training.
+        session_minutes: Longest time between two behaviors of one session, in minutes;
+            the records' times are then seconds or milliseconds since 1970.
         num_negatives: Number of training negatives for each positive.
         num_sampled: Number of items and of queries drawn at each training step.
         num_groups: Number of groups of histories of similar length in a batch; see
@@ -62,6 +64,7 @@ class BatchSettings:
     max_clicked_items: int | None = None
     max_item_queries: int = 3
     max_neighbors: int = 25
+    session_minutes: int = 30
     num_negatives: int = 4
     num_sampled: int = 1024
     num_groups: int = 3
@@ -120,6 +123,7 @@ class BatchSettings:
             max_clicked_items=self._limit("max_clicked_items"),
             max_item_queries=self.max_item_queries,
             max_neighbors=self.max_neighbors,
+            session_minutes=self.session_minutes,
         )
 
     @property

@@ -8,6 +8,7 @@ from sar_tf.data.batches import make_batch
 from sar_tf.data.pipeline import BatchPipeline
 from sar_tf.data.records import read_blocks
 from sar_tf.data.schema import parse_records
+from sar_tf.data.sessions import Sessions, number_sessions
 from sar_tf.data.targets import plain_graph
 from sar_tf.data.windows import cut_windows, index_sequences
 
@@ -22,8 +23,8 @@ def users_now(
 ) -> Iterator[dict[str, dict]]:
     """Batches of the recommendation task, one row a user, in the order of the records.
 
-    A history has the last behaviors of the user's record. There are no candidates: one
-    0 stands for them.
+    A history has the last behaviors of the user's record. Its newest session is taken
+    for the one that the user is in. There are no candidates: one 0 stands for them.
 
     Args:
         data: The dataset, the limits of histories, and the needs.
@@ -53,16 +54,20 @@ def users_now(
 
 def _rows(data, serialized):
     """The columns of `make_batch` of a block of users."""
-    flat = parse_records(serialized, _FIELDS)
+    flat = parse_records(serialized, (*_FIELDS, "timestamp"))
+    times = flat.pop("timestamp")
     flat = {name: tf.cast(column, tf.int32) for name, column in flat.items()}
     spec = data.spec
     splits = flat["sequence_splits"]
+    sessions = number_sessions(times, data.session_minutes)
     rows = cut_windows(
         index_sequences(flat, spec.max_clicked_items),
         start=splits[:-1],
         end=splits[1:],
         max_rec_history=spec.max_rec_history,
         max_search_history=spec.max_search_history,
+        # That of users without behaviors is not read.
+        sessions=Sessions(sessions, tf.gather(sessions, tf.maximum(splits[1:] - 1, 0))),
     )
     rows["user"] = flat["user"]
     rows["history_end"] = splits[1:] - splits[:-1]

@@ -126,6 +126,7 @@ class BatchPipeline(BatchLabels):
         users: tuple[int, ...] | None = None,
     ) -> tf.data.Dataset:
         """{task: rows} for each step of an epoch; a seed means training."""
+        needs_sessions = any(n.endswith("_sessions") for n in self.made_inputs)
         reader = TargetReader(
             dataset=self.dataset,
             max_rec_history=self.max_rec_history,
@@ -142,6 +143,7 @@ class BatchPipeline(BatchLabels):
                 else 0
             ),
             reads_time=needs_training(self.made_inputs) or self._needs_replacements,
+            session_minutes=self.session_minutes if needs_sessions else None,
             users=users,
             worker=self.worker,
             num_workers=self.num_workers,

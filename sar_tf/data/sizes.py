@@ -14,6 +14,7 @@ def data_spec(
     max_clicked_items: int,
     max_item_queries: int,
     max_neighbors: int,
+    session_minutes: int,
 ) -> DataSpec:
     """The `DataSpec` of a dataset whose batches have these widths.
 
@@ -38,6 +39,7 @@ def data_spec(
         caption_length=max_query_words if has_caption else 0,
         max_item_queries=max_item_queries,
         max_neighbors=max_neighbors,
+        session_minutes=session_minutes,
         fingerprint=dataset.fingerprint,
     )
 

@@ -11,6 +11,7 @@ from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.negatives import index_free_items, sample_negatives
 from sar_tf.data.records import iterate_blocks, read_blocks
 from sar_tf.data.schema import SPLITS, TASKS, parse_records
+from sar_tf.data.sessions import Sessions, number_sessions
 from sar_tf.data.windows import cut_windows, index_sequences
 
 ALL = "all"  # All splits together.
@@ -47,6 +48,9 @@ class TargetReader:
     Without a seed, targets keep the order of the records and have the stored
     candidates. One seed gives all tasks the same shuffle. If each behavior is a target
     of both tasks, both tasks of a step therefore have the same histories.
+
+    With `session_minutes`, histories tell the sessions of their behaviors, which longer
+    pauses end.
     """
 
     dataset: SequenceDataset
@@ -56,6 +60,7 @@ class TargetReader:
     num_negatives: int
     reads_history: bool = True
     reads_time: bool = False
+    session_minutes: int | None = None
     sequence_negatives: int = 0
     users: tuple[int, ...] | None = None
     worker: int = 0
@@ -109,7 +114,8 @@ class TargetReader:
     ) -> dict:
         """The sequences of a block of users, and its targets."""
         more = "candidates" if seed is None else "user_items"
-        times = ("timestamp",) if self.reads_time else ()
+        reads_time = self.reads_time or self.session_minutes is not None
+        times = ("timestamp",) if reads_time else ()
         flat = parse_records(serialized, (*_FIELDS, more, *times))
         flat = {
             name: column if name in times else tf.cast(column, tf.int32)
@@ -125,6 +131,8 @@ class TargetReader:
         block = {"index": index}
         if self.reads_history:
             block["sequences"] = index_sequences(flat, self.max_clicked_items)
+        if self.session_minutes is not None:
+            block["sessions"] = number_sessions(flat["timestamp"], self.session_minutes)
         if seed is not None:
             target = tf.random.experimental.stateless_shuffle(
                 target, fold_in(seed, index)
@@ -160,6 +168,7 @@ class TargetReader:
                 targets["history_end"],
                 self.max_rec_history,
                 self.max_search_history,
+                self._sessions(block, targets),
             )
         if seed is None:
             others = targets["stored"]
@@ -186,6 +195,14 @@ class TargetReader:
         if task == "search":
             rows["query"] = targets["query"]
         return rows
+
+    def _sessions(self, block, targets):
+        """Those of behaviors and targets; None where histories do not tell them."""
+        if self.session_minutes is None:
+            return None
+        # A history ends at the first behavior of the target's time.
+        of_target = tf.gather(block["sessions"], targets["history_end"])
+        return Sessions(block["sessions"], of_target)
 
 
 def count_targets(

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from sar_tf.data.schema import REC
+from sar_tf.data.sessions import Sessions
 
 
 class Sequences(NamedTuple):
@@ -55,6 +56,7 @@ def cut_windows(
     end: tf.Tensor,
     max_rec_history: int,
     max_search_history: int,
+    sessions: Sessions | None = None,
 ) -> dict[str, tf.Tensor]:
     """The last recommendations and searches among behaviors [start, end).
 
@@ -68,11 +70,13 @@ def cut_windows(
         end: `(T,)` first behavior after the history.
         max_rec_history: Number of recommendation slots, nr.
         max_search_history: Number of search slots, ns.
+        sessions: Those of the behaviors and of the targets, where they are wanted.
 
     Returns:
         int32 tensors: "num_recs" and "num_searches" `(T,)`; "rec_items" and
         "rec_positions" `(T, nr)`; "search_queries", "search_sources" and
-        "search_positions" `(T, ns)`; "clicked_items" `(T, ns, K)`.
+        "search_positions" `(T, ns)`; "clicked_items" `(T, ns, K)`; with sessions
+        "rec_sessions" `(T, nr)` and "search_sessions" `(T, ns)`, 0 in empty slots.
     """
     rec_start = tf.gather(sequences.rec_before, start)
     rec_end = tf.gather(sequences.rec_before, end)
@@ -88,10 +92,16 @@ def cut_windows(
         empty_row = tf.shape(behavior_index)[0] - 1
         row = tf.where(filled, first[:, None] + slot, empty_row)
         # Behaviors of the other type before this one: its index minus its row.
-        others_before = tf.gather(behavior_index, row) - row
-        return slot, filled, row, others_before
+        behavior = tf.gather(behavior_index, row)
+        return slot, filled, row, behavior - row, session_of(behavior, filled)
 
-    slot, filled, rec_row, searches_before = slots(
+    def session_of(behavior, filled):
+        if sessions is None:
+            return None
+        own = tf.gather(_add_empty(sessions.of_behavior), behavior)
+        return tf.where(filled, sessions.of_target[:, None] - own, 0)
+
+    slot, filled, rec_row, searches_before, rec_sessions = slots(
         first_rec, num_recs, max_rec_history, sequences.rec_behavior
     )
     rec_positions = slot + tf.where(
@@ -99,13 +109,13 @@ def cut_windows(
         tf.maximum(searches_before - first_search[:, None], 0),
         num_searches[:, None],
     )
-    slot, filled, search_row, recs_before = slots(
+    slot, filled, search_row, recs_before, search_sessions = slots(
         first_search, num_searches, max_search_history, sequences.search_behavior
     )
     search_positions = slot + tf.where(
         filled, tf.maximum(recs_before - first_rec[:, None], 0), max_rec_history
     )
-    return {
+    windows = {
         "num_recs": num_recs,
         "num_searches": num_searches,
         "rec_items": tf.gather(sequences.rec_item, rec_row),
@@ -115,6 +125,10 @@ def cut_windows(
         "search_positions": search_positions,
         "clicked_items": tf.gather(sequences.clicked_items, search_row),
     }
+    if sessions is not None:
+        windows["rec_sessions"] = rec_sessions
+        windows["search_sessions"] = search_sessions
+    return windows
 
 
 def _indices_where(condition: tf.Tensor) -> tf.Tensor:

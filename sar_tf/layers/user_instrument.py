@@ -1,4 +1,4 @@
-"""What a user's queries tell about the user, for a candidate."""
+"""What a user's queries tell about the user, for a candidate or for all."""
 
 from typing import Any
 
@@ -12,12 +12,13 @@ from sar_tf.layers.masking import masked_softmax
 
 @keras.saving.register_keras_serializable("sar_tf")
 class UserInstrument(Composite):
-    """Queries that see each other, pooled by a candidate.
+    """Queries that see each other, pooled by a candidate or without one.
 
         y = MultiHeadAttention(W x + b)
         a_t = v . tanh(W_q c + W_k y_t + b_k),  result = sum_t softmax_t(a_t) W_v y_t
 
-    over the queries x_t of the mask, for a candidate's vector c.
+    over the queries x_t of the mask, for a candidate's vector c. Without candidates
+    there is no summand W_q c.
 
     Args:
         num_heads: heads of the attention between queries, a divisor of D.
@@ -25,10 +26,10 @@ class UserInstrument(Composite):
     Call arguments:
         queries: `(B, N, D)`.
         mask: bool `(B, N)`, true where a slot holds a search.
-        candidates: `(B, C, D)`.
+        candidates: `(B, C, D)`, or None.
 
     Returns:
-        `(B, C, D)`; 0 where there are no queries.
+        `(B, C, D)`, without candidates `(B, D)`; 0 where there are no queries.
 
     Example:
 
@@ -51,23 +52,30 @@ class UserInstrument(Composite):
     def build(self, queries_shape, mask_shape=None, candidates_shape=None):
         width = queries_shape[-1]
         self.linear = self._dense(width, "linear", width)
-        self.of_candidate = self._dense(width, "of_candidate", width, use_bias=False)
+        if candidates_shape is not None:
+            self.of_candidate = self._dense(
+                width, "of_candidate", width, use_bias=False
+            )
         self.of_key = self._dense(width, "of_key", width)
         self.of_value = self._dense(width, "of_value", width, use_bias=False)
         self.logit = self._dense(1, "logit", width, use_bias=False)
         self.attention.build((None, None, width), (None, None, width))
 
-    def call(self, queries: Any, mask: Any, candidates: Any) -> Any:
+    def call(self, queries: Any, mask: Any, candidates: Any = None) -> Any:
         x = self.linear(queries)
         y = self.attention(x, x, mask)
-        asked = self.of_candidate(candidates)[:, :, None, :]
-        hidden = ops.tanh(asked + self.of_key(y)[:, None, :, :])
-        logits = ops.squeeze(self.logit(hidden), axis=-1)
+        hidden = self.of_key(y)[:, None, :, :]
+        if candidates is not None:
+            hidden = self.of_candidate(candidates)[:, :, None, :] + hidden
+        logits = ops.squeeze(self.logit(ops.tanh(hidden)), axis=-1)
         weights = masked_softmax(ops.cast(logits, "float32"), mask[:, None, :])
-        return ops.matmul(ops.cast(weights, y.dtype), self.of_value(y))
+        pooled = ops.matmul(ops.cast(weights, y.dtype), self.of_value(y))
+        return ops.squeeze(pooled, axis=1) if candidates is None else pooled
 
-    def compute_output_shape(self, queries_shape, mask_shape, candidates_shape):
-        return candidates_shape
+    def compute_output_shape(
+        self, queries_shape, mask_shape=None, candidates_shape=None
+    ):
+        return candidates_shape or (queries_shape[0], queries_shape[-1])
 
     def get_config(self):
         return {**super().get_config(), "num_heads": self.num_heads}

@@ -19,6 +19,7 @@ MIXED_HISTORY = (
     "search_mask",
     "search_positions",
 )
+SESSIONS = ("rec_sessions", "search_sessions")
 
 
 def select(

@@ -1,6 +1,6 @@
 """Models that read the queries that led to an item as its instrumental variables."""
 
-from typing import Any
+from typing import Any, Literal
 
 from keras import ops
 
@@ -12,10 +12,13 @@ from sar_tf.models.training_tables import (
     encode_query_ids,
     require_of_training,
 )
+from sar_tf.models.user_views import VIEWS_NEED, UserViews
+
+Base = Literal["din", "nrhub"]
 
 
-class InstrumentModel(NetworkHeadModel):
-    """DIN on items that a subclass rebuilds from their vectors and their queries'.
+class InstrumentModel(UserViews, NetworkHeadModel):
+    """DIN or NRHUB on items that a subclass rebuilds from their vectors and queries'.
 
     An item's vector before that is `[I(v) ; z_1 ; .. ; z_N]`, N of `spec`'s
     `max_item_queries`, with z_k = 0 where there is no k-th query. In a batch, queries
@@ -30,13 +33,22 @@ class InstrumentModel(NetworkHeadModel):
 
     def add_parts(
         self,
+        base: Base,
         embedding_dim: int,
         hidden_dim: int,
         attention_units: tuple[int, ...],
         prediction_units: tuple[int, ...],
+        view_dim: int,
         item_encoder: ItemEncoder,
     ) -> None:
-        """Makes the encoders, the tables and DIN; arguments as DIN's.
+        """Makes the encoders, the tables and the base.
+
+        Args:
+            base: Which model reads the items.
+            embedding_dim, hidden_dim, item_encoder: As DIN's.
+            attention_units, prediction_units: As DIN's, which has them.
+            view_dim: As NRHUB's, which has it, and the inner width of the attentions
+                within its views; half of it is that of the attention over the views.
 
         Raises:
             ValueError: The dataset's queries have no words.
@@ -44,13 +56,18 @@ class InstrumentModel(NetworkHeadModel):
         add_query_encoder(self, embedding_dim, hidden_dim)
         add_item_encoder(self, item_encoder, embedding_dim, hidden_dim)
         add_training_tables(self, "item_queries")
+        self.base = base
+        if base == "nrhub":
+            self.needs += tuple(n for n in VIEWS_NEED if n not in self.needs)
+            self.add_views(view_dim, max(view_dim // 2, 1), view_dim)
+            return
         self.activation_unit = ActivationUnit(
             attention_units, "dice", name="activation_unit"
         )
         self.add_head(prediction_units, False, embedding_dim, hidden_dim)
 
     def rebuild(self, item: Any, queries: Any, training: bool) -> Any:
-        """What DIN has in place of an item's vector.
+        """What the base has in place of an item's vector.
 
         Args:
             item: `(..., D)`, I(v).
@@ -71,7 +88,19 @@ class InstrumentModel(NetworkHeadModel):
         queries = require_of_training(history, "rec_item_queries", training)
         vectors = self.with_queries(items, queries)
         rebuilt = self.rebuild(*self.parts(vectors), training)
-        return {"items": rebuilt, "mask": items > 0}
+        return self.encode_rebuilt(history, rebuilt)
+
+    def encode_rebuilt(self, history: Any, items: Any) -> dict[str, Any]:
+        """What the base makes of the histories alone.
+
+        Args:
+            history: The histories' arrays.
+            items: `(H, Nr, D)`, the vectors of clicked recommendations, rebuilt.
+        """
+        if self.base == "din":
+            return {"items": items, "mask": history["rec_items"] > 0}
+        views = self.read_views(history, items)
+        return self.pool_user(self.pool_views(views), views)
 
     def with_queries(self, items, queries):
         """`[I(v) ; z_1 ; ..]`, `(..., (1 + N) D)`; the tables' queries where None."""
@@ -92,3 +121,19 @@ class InstrumentModel(NetworkHeadModel):
         v = self.rebuild(*self.parts(candidates), training)
         u = self.activation_unit(encoded["items"], v, mask, training=training)
         return [v, u]
+
+    def read(self, task, encoded, target, training):
+        if self.base == "din":
+            return super().read(task, encoded, target, training)
+        v = self.rebuild(*self.parts(target["candidates"]), training)
+        return {"logits": self.products(encoded, v)}
+
+    def products(self, encoded: Any, candidates: Any) -> Any:
+        """NRHUB's logits `(B, C)` of the rebuilt vectors of candidates `(B, C, D)`."""
+        user = ops.expand_dims(encoded["vector"], -1)
+        return ops.squeeze(ops.matmul(self.of_item(candidates), user), axis=-1)
+
+    def logits(self, task, rows, training):
+        if self.base == "din":
+            return super().logits(task, rows, training)
+        return rows["logits"]

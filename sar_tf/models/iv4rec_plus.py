@@ -8,7 +8,7 @@ from sar_tf.layers.masking import masked_mean
 from sar_tf.layers.perceptron import Perceptron
 from sar_tf.layers.user_instrument import UserInstrument
 from sar_tf.models.encoders import ItemEncoder
-from sar_tf.models.instruments import InstrumentModel
+from sar_tf.models.instruments import Base, InstrumentModel
 from sar_tf.models.registry import register
 from sar_tf.models.training_tables import require_of_training
 from sar_tf.settings import Few, Rate, Size, Sizes, Weight
@@ -16,16 +16,17 @@ from sar_tf.settings import Few, Rate, Size, Sizes, Weight
 
 @register("iv4rec_plus")
 class IV4RecPlus(InstrumentModel):
-    """IV4Rec+ over DIN, for recommendation.
+    """IV4Rec+ over DIN or NRHUB, for recommendation.
 
         T_fit = F(z),  g = s(G([T_fit ; T])),  T' = g T_fit + (1 - g) T
 
     for T = I(v) of candidates and z, the mean vector of the queries after which users
     clicked the item most often in training, before the target. With `rebuilds` "items",
-    IV4Rec+(I), so are the clicked items, and DIN pools T' of them. With "users",
-    IV4Rec+(UI), DIN pools I(v) of the clicked items for T' of the candidate. The pooled
-    vector p is then rebuilt as `g_u p_fit + (1 - g_u) p` by a network F_u of
-    `UserInstrument`, which reads the history's queries.
+    IV4Rec+(I), so are the clicked recommendations, and the base pools T' of them. With
+    "users", IV4Rec+(UI), it pools I(v) of them: DIN for T' of the candidate, NRHUB as
+    its view. The pooled vector p is then rebuilt as `g_u p_fit + (1 - g_u) p` by a
+    network F_u of `UserInstrument`, which reads the history's queries, over DIN for the
+    candidate.
 
         loss = click loss + lambda_1 |p_fit - p|^2 + lambda_2 |T_fit - T|^2
 
@@ -33,14 +34,16 @@ class IV4RecPlus(InstrumentModel):
     items with "items". What has no query keeps its T or p, and is not in the losses.
     The original's T is a linear map of a text's vector, and its queries are frozen.
     Uncertain: the hidden layers of G, which have ReLU here; whether (UI) pools for T'
-    or for T of a candidate. The original has for (UI) no hidden layers and both lambda
-    0.9. Its L2 has no effect.
+    or for T of a candidate; which of NRHUB's views is p. The original has over DIN for
+    (UI) no hidden layers and both lambda 0.9; over NRHUB one of 256 in F, none in G,
+    and for (UI) 512, 256 and 128 and both lambda 0.1. Its L2 has no effect.
 
     Args:
         spec, tables, tasks: As `Model`.
         embedding_dim: Width of the embeddings of ids, features and words before the
             encoders' dense layers.
         hidden_dim: Width D of an item's and of a query's vector.
+        base: Which model reads the items.
         rebuilds: Whether clicked items or the pooled vector are rebuilt.
         fit_units: Hidden layers of F, with ReLU, and of F_u.
         gate_units: Hidden layers of G, and of G_u.
@@ -48,8 +51,9 @@ class IV4RecPlus(InstrumentModel):
         num_heads: Heads of the attention between the history's queries, a divisor of D.
         history_fit_weight: Weight lambda_1.
         item_fit_weight: Weight lambda_2.
-        attention_units: Hidden layers of the network that weighs the history.
-        prediction_units: Hidden layers of the network that scores a candidate.
+        attention_units: Hidden layers of DIN's network that weighs the history.
+        prediction_units: Hidden layers of DIN's network that scores a candidate.
+        view_dim: As IV4Rec's.
         item_encoder: What an item's vector is made of, its id and features or its id.
 
     Raises:
@@ -66,6 +70,7 @@ class IV4RecPlus(InstrumentModel):
         *,
         embedding_dim: Size = 32,
         hidden_dim: Size = 64,
+        base: Base = "din",
         rebuilds: Literal["items", "users"] = "items",
         fit_units: Sizes = (128,),
         gate_units: Sizes = (64, 16, 4),
@@ -75,6 +80,7 @@ class IV4RecPlus(InstrumentModel):
         item_fit_weight: Weight = 0.01,
         attention_units: Sizes = (64, 16),
         prediction_units: Sizes = (200, 80),
+        view_dim: Size = 200,
         item_encoder: ItemEncoder = "features",
         **kwargs,
     ):
@@ -85,7 +91,13 @@ class IV4RecPlus(InstrumentModel):
             "item_fit_loss": item_fit_weight,
         }
         self.add_parts(
-            embedding_dim, hidden_dim, attention_units, prediction_units, item_encoder
+            base,
+            embedding_dim,
+            hidden_dim,
+            attention_units,
+            prediction_units,
+            view_dim,
+            item_encoder,
         )
 
         def networks(name):
@@ -98,26 +110,42 @@ class IV4RecPlus(InstrumentModel):
 
         self.item_fit, self.item_gate = networks("item")
         if rebuilds == "users":
-            self.needs += ("search_words", "search_mask")
+            more = "search_words", "search_mask"
+            self.needs += tuple(n for n in more if n not in self.needs)
             self.user_instrument = UserInstrument(num_heads, name="user_instrument")
             self.user_fit, self.user_gate = networks("user")
 
     def encode_history(self, history, training):
         items = history["rec_items"]
         queries = require_of_training(history, "rec_item_queries", training)
-        encoded = {"mask": items > 0}
         if self.rebuilds == "users":
-            words, mask = history["search_words"], history["search_mask"]
-            encoded |= {"queries": self.encode_queries(words), "search_mask": mask}
-            return {**encoded, "items": self.encode_items(items)}
+            return self._encode_searches(history, training)
         item, z = self.parts(self.with_queries(items, queries))
         rebuilt, errors, fitted = self._rebuild_items(item, z, training)
-        fitted = fitted * ops.cast(encoded["mask"], "float32")
+        fitted = fitted * ops.cast(items > 0, "float32")
         # Groups of histories have rows of different lengths: one number a history.
         count = ops.sum(fitted, axis=1, keepdims=True)
         errors = ops.sum(errors * fitted, axis=1, keepdims=True)
         errors = errors / ops.maximum(count, 1.0)
-        return {**encoded, "items": rebuilt, "errors": errors, "fitted": count}
+        encoded = self.encode_rebuilt(history, rebuilt)
+        return {**encoded, "errors": errors, "fitted": count}
+
+    def _encode_searches(self, history, training):
+        """What (UI) reads of histories; NRHUB rebuilds its view without a candidate."""
+        words, mask = history["search_words"], history["search_mask"]
+        if self.base == "din":
+            encoded = {"queries": self.encode_queries(words), "search_mask": mask}
+            items = self.encode_items(history["rec_items"])
+            return {**encoded, **self.encode_rebuilt(history, items)}
+        views = self.read_views(history)
+        pooled = self.pool_views(views)
+        fit = self.user_instrument(views["query"][0], mask)
+        fit = self.user_fit(fit, training=training)
+        has_both = ops.any(mask, axis=1) & ops.any(history["rec_items"] > 0, axis=1)
+        mixed = _mix(pooled["rec"], fit, self.user_gate, has_both)
+        pooled["rec"], errors, fitted = mixed
+        own = {"errors": errors[:, None], "fitted": fitted[:, None]}
+        return {**self.pool_user(pooled, views), **own}
 
     def read(self, task, encoded, target, training):
         """What the network sees of each candidate, and the errors of the fits."""
@@ -126,16 +154,20 @@ class IV4RecPlus(InstrumentModel):
         if is_target is None:
             is_target = ops.ones_like(item[:, 0, 0], dtype="bool")
         v, errors, fitted = self._rebuild_items(item, z, training)
-        mask = ops.logical_and(encoded["mask"], is_target[:, None])
-        u = self.activation_unit(encoded["items"], v, mask, training=training)
-        rows = {"item_errors": errors, "item_fitted": fitted}
-        if self.rebuilds == "users":
-            u, errors, fitted = self._rebuild_users(u, item, encoded, training)
+        rows = {"item_errors": errors, "item_fitted": fitted, "is_target": is_target}
+        if self.base == "nrhub":
+            own = encoded["errors"], encoded["fitted"]
+            rows["logits"] = self.products(encoded, v)
         else:
-            errors, fitted = encoded["errors"], encoded["fitted"]
-        seen = ops.concatenate([v, u], axis=-1)
-        rows |= {"history_errors": errors, "history_fitted": fitted}
-        return {**rows, "seen": seen, "is_target": is_target}
+            mask = ops.logical_and(encoded["mask"], is_target[:, None])
+            u = self.activation_unit(encoded["items"], v, mask, training=training)
+            if self.rebuilds == "users":
+                u, *own = self._rebuild_users(u, item, encoded, training)
+            else:
+                own = encoded["errors"], encoded["fitted"]
+            rows["seen"] = ops.concatenate([v, u], axis=-1)
+        rows["history_errors"], rows["history_fitted"] = own
+        return rows
 
     def _rebuild_items(self, item, queries, training):
         is_query = ops.any(queries != 0, axis=-1)

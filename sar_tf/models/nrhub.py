@@ -1,19 +1,17 @@
 """NRHUB: what a user clicked, asked for and found are three views of the user."""
 
-from keras import layers, ops
+from keras import ops
 
-from sar_tf.layers.additive_attention import AdditiveAttention
 from sar_tf.layers.embeddings import QueryEncoder
 from sar_tf.models.dot_product import DotProductModel
 from sar_tf.models.encoders import ItemEncoder, add_item_encoder
 from sar_tf.models.registry import register
+from sar_tf.models.user_views import VIEWS_NEED, UserViews
 from sar_tf.settings import Size
-
-VIEWS = ("rec", "query", "clicked")
 
 
 @register("nrhub")
-class NRHUB(DotProductModel):
+class NRHUB(UserViews, DotProductModel):
     """NRHUB, for recommendation, with the search history as views of the user.
 
         g_k = attention_k(view k)      clicked recommendations, queries, clicked items
@@ -44,7 +42,7 @@ class NRHUB(DotProductModel):
     """
 
     tasks = ("rec",)
-    needs = ("rec_items", "search_words", "search_mask", "clicked_items")
+    needs = VIEWS_NEED
 
     def __init__(
         self,
@@ -66,40 +64,12 @@ class NRHUB(DotProductModel):
             self.spec.num_words, embedding_dim, hidden_dim, name="query_encoder"
         )
         add_item_encoder(self, item_encoder, embedding_dim, hidden_dim)
-        self.attentions = {
-            view: AdditiveAttention(attention_units, name=f"{view}_attention")
-            for view in VIEWS
-        }
-        self.of_view = _dense(view_dim, "of_view")
-        self.view_attention = AdditiveAttention(
-            view_attention_units, name="view_attention"
-        )
-        self.of_item = _dense(view_dim, "of_item")
+        self.add_views(attention_units, view_attention_units, view_dim)
 
     def encode_history(self, history, training):
         """The user's vector `(H, K)`, and the weights of the views `(H, 3)`."""
-        views, is_there = [], []
-        for view, (vectors, mask) in self.read_views(history).items():
-            views.append(self.attentions[view](vectors, mask)[0])
-            is_there.append(ops.any(mask, axis=1))
-        views = self.of_view(ops.stack(views, axis=1))
-        user, weights = self.view_attention(views, ops.stack(is_there, axis=1))
-        return {"vector": user, "view_weights": weights}
-
-    def read_views(self, history):
-        """Vectors `(H, N, D)` and mask `(H, N)` of each view."""
-        clicked = history["clicked_items"]
-        size, slots, width = ops.shape(clicked)
-        clicked = ops.reshape(clicked, (size, slots * width))
-        queries = self.encode_queries(history["search_words"])
-        return {
-            "rec": self._items(history["rec_items"]),
-            "query": (queries, history["search_mask"]),
-            "clicked": self._items(clicked),
-        }
-
-    def _items(self, items):
-        return self.encode_items(items), items > 0
+        views = self.read_views(history)
+        return self.pool_user(self.pool_views(views), views)
 
     def encode_candidates(self, items):
         return self.of_item(self.encode_items(items))
@@ -111,7 +81,3 @@ class NRHUB(DotProductModel):
         if not self.original_loss:
             return super().main_loss(logits)
         return ops.logsumexp(logits, axis=1) - logits[:, 0]
-
-
-def _dense(units, name):
-    return layers.Dense(units, "tanh", kernel_initializer="glorot_normal", name=name)

@@ -1,5 +1,7 @@
 """USER: search and recommendation over one mixed sequence of sessions."""
 
+from typing import Literal
+
 from keras import layers, ops
 
 from sar_tf.layers.cosine import cosine
@@ -13,7 +15,7 @@ from sar_tf.models.encoders import (
     add_user_encoder,
 )
 from sar_tf.models.fine_tuned import FineTuned
-from sar_tf.models.inputs import MIXED_HISTORY
+from sar_tf.models.inputs import MIXED_HISTORY, SESSIONS
 from sar_tf.models.registry import register
 from sar_tf.settings import Few, Rate, Size
 
@@ -33,13 +35,17 @@ class USER(FineTuned):
     sessions counts. What they read where there is no history is q_0 alone and the
     candidate alone.
 
-    Other than the original, where no source settles it: the datasets have no sessions,
-    so the newest `session_length` behaviors are the current one and the others are cut
-    in such pieces; a query is the mean of its words, and a word in the co-attention is
-    a query of this word alone, of which the first `max_words` are read; the
-    co-attention masks what is padded, and its kernel W is trained; there is no feature
-    made by hand and no tanh before the sigmoid. The original's loss is a softmax over
-    the candidates; here it is that of all models.
+    A session ends where a user pauses for more than the dataset's `session_minutes`;
+    the current one has what the user did in the target's own session before it, and may
+    be empty. That needs real times: where those of a dataset are days or ranks,
+    `sessions` "number" takes the newest `session_length` behaviors for the current one
+    and cuts the others in such pieces. The pause of 30 minutes is uncertain.
+
+    Other than the original, where no source settles it: a query is the mean of its
+    words, and a word in the co-attention is a query of this word alone, of which the
+    first `max_words` are read; the co-attention masks what is padded, and its kernel W
+    is trained; there is no feature made by hand and no tanh before the sigmoid. The
+    original's loss is a softmax over the candidates; here it is that of all models.
 
     Args:
         spec, tables, tasks: As `Model`.
@@ -49,7 +55,8 @@ class USER(FineTuned):
         num_heads: Attention heads, a divisor of D.
         inner_units: Hidden layer of each transformer layer.
         dropout: Dropout rate of the transformer layers.
-        session_length: Behaviors of a session.
+        sessions: What ends a session: a long pause, or a number of behaviors.
+        session_length: Behaviors of a session, for `sessions` "number".
         max_words: Words of a query that the co-attention reads.
         item_encoder: What an item's and a user's vector is made of, id and features or
             the id.
@@ -74,13 +81,17 @@ class USER(FineTuned):
         num_heads: Few = 2,
         inner_units: Size = 256,
         dropout: Rate = 0.1,
+        sessions: Literal["pauses", "number"] = "pauses",
         session_length: Size = 10,
         max_words: Size = 10,
         item_encoder: ItemEncoder = "features",
         **kwargs,
     ):
         super().__init__(spec, tables, **kwargs)
+        self.sessions = sessions
         self.session_length = session_length
+        if sessions == "pauses":
+            self.needs += SESSIONS
         self.max_words = max_words
         add_query_encoder(self, embedding_dim, hidden_dim)
         add_item_encoder(self, item_encoder, embedding_dim, hidden_dim)
@@ -114,11 +125,7 @@ class USER(FineTuned):
         items = history["rec_items"]
         x = mix(self.encode_items(items), self.encode_searches(history))
         mask = mix(items > 0, history["search_mask"])
-        session = sessions_by_number(
-            mix(history["rec_positions"], history["search_positions"]),
-            mask,
-            self.session_length,
-        )
+        session = self._sessions(history, mask)
         is_same = session[:, :, None] == session[:, None, :]
         outputs = self.session_encoder(
             x, x, ops.logical_and(is_same, mask[:, None, :]), training=training
@@ -129,6 +136,13 @@ class USER(FineTuned):
             "outputs": outputs,
             "is_earlier": ops.logical_and(mask, session > 0),
         }
+
+    def _sessions(self, history, mask):
+        """The session of each slot: int `(H, Nr + Ns)`, 0 of the current one."""
+        if self.sessions == "pauses":
+            return mix(history["rec_sessions"], history["search_sessions"])
+        positions = mix(history["rec_positions"], history["search_positions"])
+        return sessions_by_number(positions, mask, self.session_length)
 
     def read(self, task, encoded, target, training):
         asked = target["query" if task == "search" else "user"][:, None, :]

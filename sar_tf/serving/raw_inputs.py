@@ -9,6 +9,7 @@ from collections.abc import Collection
 
 import tensorflow as tf
 
+from sar_tf.data.sessions import Sessions, is_pause, number_sessions
 from sar_tf.data.windows import cut_windows, index_sequences
 from sar_tf.needs import reads_history
 from sar_tf.serving.vocabularies import Vocabularies
@@ -16,6 +17,7 @@ from sar_tf.spec import DataSpec
 
 _IDS_OF_ROWS = {"user": "user", "candidates": "item", "excluded_items": "item"}
 _POSITIONS = ("rec_positions", "search_positions")
+_SESSIONS = ("rec_sessions", "search_sessions")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +52,8 @@ _EVENTS = (
         "history_times",
         ("B", "N"),
         "int64",
-        "Time of each event, in any unit; events of one time are in order.",
+        "Time of each event, in any unit; where requests have a time of their own, in "
+        "seconds or milliseconds since 1970. Events of one time are in order.",
     ),
     RawInput(
         "history_items",
@@ -58,7 +61,7 @@ _EVENTS = (
         "string",
         "Item of each clicked recommendation.",
         # Places depend on which recommendations have an item that is known.
-        ("rec_items", *_POSITIONS),
+        ("rec_items", *_POSITIONS, *_SESSIONS),
     ),
     RawInput(
         "history_queries",
@@ -85,6 +88,13 @@ _EVENTS = (
 _TARGET = (
     RawInput("user", ("B",), "string", "The user.", ("user",)),
     RawInput("query", ("B",), "string", "Text of the query.", ("query", "query_words")),
+    RawInput(
+        "time",
+        ("B",),
+        "int64",
+        "When the user asks, in the unit of history_times.",
+        _SESSIONS,
+    ),
 )
 CANDIDATES = RawInput("candidates", ("B", "C"), "string", "Items to score.")
 EXCLUDED = RawInput(
@@ -189,9 +199,11 @@ class RawReader(tf.Module):
             # The jobs drop recommendations of items that their datasets do not have.
             items = self._look_up.ids("item", request["history_items"])
             is_used = is_search | (is_rec & (items > 0))
-        windows = self._windows(request["history_times"], is_rec, is_used)
+        windows = self._windows(request, is_rec, is_used)
         places = windows["search_queries"]
-        made = {name: windows[name] for name in _POSITIONS}
+        made = {
+            name: windows[name] for name in (*_POSITIONS, *_SESSIONS) if name in windows
+        }
         if items is not None:
             made["rec_items"] = _take(items, windows["rec_items"], 0)
         slot = tf.range(self._spec.max_search_history)
@@ -215,12 +227,13 @@ class RawReader(tf.Module):
         return _needed(self._needs, **made)
 
     def _windows(
-        self, times: tf.Tensor, is_rec: tf.Tensor, is_used: tf.Tensor
+        self, request: dict[str, tf.Tensor], is_rec: tf.Tensor, is_used: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         """As `cut_windows`, but "rec_items" and "search_queries" are events.
 
         An event is its place among all events of the request, from 1; 0 is none.
         """
+        times = request["history_times"]
         # Equal times keep their order; events that are not used come last.
         order = tf.argsort(tf.where(is_used, times, tf.int64.max), stable=True)
         size = tf.shape(times)
@@ -239,13 +252,30 @@ class RawReader(tf.Module):
             },
             max_clicked_items=1,
         )
+        sessions = None
+        if "time" in request:
+            own = tf.gather(tf.reshape(times, [-1]), events)
+            sessions = self._sessions(own, ends, request["time"])
         return cut_windows(
             sequences,
             start=tf.pad(ends[:-1], [[1, 0]])[: size[0]],
             end=ends,
             max_rec_history=self._spec.max_rec_history,
             max_search_history=self._spec.max_search_history,
+            sessions=sessions,
         )
+
+    def _sessions(
+        self, times: tf.Tensor, ends: tf.Tensor, asked: tf.Tensor
+    ) -> Sessions:
+        """The sessions of all users' events, and of their requests at other times."""
+        minutes = self._spec.session_minutes
+        numbers = number_sessions(times, minutes)
+        # Of users without events no session is read.
+        newest = tf.maximum(ends - 1, 0)
+        times, last = tf.pad(times, [[0, 1]]), tf.pad(numbers, [[0, 1]])
+        is_new = is_pause(tf.gather(times, newest), asked, minutes)
+        return Sessions(numbers, tf.gather(last, newest) + tf.cast(is_new, tf.int32))
 
     def _clicked(self, clicked: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
         """The first known items clicked in each search: int32 `(B, Ns, K)`."""

@@ -23,6 +23,8 @@ GROUPS = {
     "training": TrainingSettings,
     "devices": DeviceSettings,
 }
+# Settings that run folders made before them do not name, with what these runs had.
+_ADDED = {"max_item_queries": 3, "max_neighbors": 25, "session_minutes": 30}
 _VERSION = "sar_tf_version"
 _CHECKSUM = "sha256"
 
@@ -136,7 +138,7 @@ class RunConfig(DeviceSettings, TrainingSettings, DataSettings, RunSettings):
         Raises:
             ConfigError: The text is damaged, or made by a version with other settings.
         """
-        values = _whole_values(text, path)
+        values = {**_ADDED, **_whole_values(text, path)}
         version = values.pop(_VERSION)
         names = {field.name for field in dataclasses.fields(cls)}
         origin = (

@@ -52,6 +52,12 @@ class DataSettings:
             none takes all.
         max_clicked_items: Maximum number of clicked items of a search; none
             takes all.
+        max_item_queries: Number of queries that led to an item, of those in the clicks
+            of training, which iv4rec and iv4rec_plus read.
+        max_neighbors: Number of clicks of a user, of those of training, which
+            srjgraph reads.
+        session_minutes: Longest time between two behaviors of one session, in minutes,
+            for models that read sessions (user).
         num_negatives: Number of negatives drawn for each positive in training.
         num_sampled: Number of items, and of queries, drawn in each step for the
             query-item loss.
@@ -68,6 +74,9 @@ class DataSettings:
     max_search_history: Size = 30
     max_query_words: Size | None = None
     max_clicked_items: Size | None = None
+    max_item_queries: Annotated[int, Range(1, 1 << 10)] = 3
+    max_neighbors: Annotated[int, Range(1, 1 << 10)] = 25
+    session_minutes: _Count = 30
     num_negatives: Annotated[int, Range(1, 1 << 10)] = 4
     num_sampled: Annotated[int, Range(1, 1 << 16)] = 1024
     unknown_share: Rate = 0.0

@@ -13,10 +13,18 @@ from sar_tf.data.dataset import SequenceDataset
 from sar_tf.data.item_queries import index_item_queries, queries_before
 from sar_tf.data.neighbors import drawn_shares, even_shares
 from sar_tf.data.pipeline import BatchPipeline
+from sar_tf.data.schema import REC, SEARCH
 from sar_tf.data.training_edges import Edges, read_training_edges
 from sar_tf.inputs import INPUTS
 
-NEEDS = ("rec_items", "user", *(n for n, x in INPUTS.items() if x.of_training))
+NEEDS = (
+    "rec_items",
+    "user",
+    "search_mask",
+    "rec_sessions",
+    "search_sessions",
+    *(n for n, x in INPUTS.items() if x.of_training),
+)
 NUM_USERS, NUM_ITEMS, NUM_QUERIES, BEHAVIORS = 250, 300, 12, 45
 
 
@@ -26,9 +34,9 @@ def crowded(tmp_path_factory):
     rng = np.random.default_rng(4)
     records = []
     for user in range(1, NUM_USERS + 1):
-        behaviors, time = [], int(rng.integers(0, 30))
+        behaviors, time = [], int(rng.integers(0, 30)) * 60
         for _ in range(BEHAVIORS):
-            time += int(rng.integers(0, 3))
+            time += int(rng.integers(0, 3)) * 60
             item = int(rng.integers(1, NUM_ITEMS + 1))
             query = int(rng.integers(1, NUM_QUERIES + 1))
             is_rec = rng.random() < 0.5
@@ -52,6 +60,7 @@ def crowded(tmp_path_factory):
         max_item_queries=2,
         num_negatives=2,
         max_rec_history=5,
+        session_minutes=1,
     ), records
 
 
@@ -142,6 +151,38 @@ def test_histories_see_queries_before_their_own_targets(epoch, clicks):
             asked = {q for t, _, q in clicks["item"][int(item)] if t < time and q}
             assert set(shown[shown > 0].tolist()) <= asked
             assert np.count_nonzero(shown) == min(len(asked), 2)
+
+
+def sessions_before(record, time):
+    """{type: sessions of the behaviors before a time, the newest first}."""
+    number, later, found = 0, time, {REC: [], SEARCH: []}
+    for own, kind in zip(record.timestamp[::-1], record.type[::-1], strict=True):
+        if own < time:
+            number += later - own > 60
+            found[kind].append(number)
+            later = own
+    return found
+
+
+def test_sessions_follow_the_targets_time(crowded, epoch):
+    """They are told by what is earlier than it; of 10,000 targets."""
+    _, records = crowded
+    number, current = 0, 0
+    histories = {}
+    for task, batch, row, time in rows_with_one_time(epoch):
+        number += 1
+        key = id(batch), task
+        if key not in histories:
+            histories[key] = histories_of(batch, task)
+        history = {name: x[row] for name, x in histories[key].items()}
+        expected = sessions_before(records[batch[task]["user"][row] - 1], time)
+        slots = np.count_nonzero(history["rec_items"])
+        shown = history["rec_sessions"][:slots][::-1].tolist()
+        assert shown == expected[REC][:5]
+        shown = history["search_sessions"][history["search_mask"]][::-1].tolist()
+        assert shown == expected[SEARCH][:30]
+        current += 0 in expected[REC] + expected[SEARCH]
+    assert number >= 10_000 and 0.2 < current / number < 0.9
 
 
 def test_evaluation_reads_the_same_each_time_and_training_does_not(crowded, epoch):

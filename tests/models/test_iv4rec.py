@@ -6,6 +6,7 @@ from keras import ops
 from support.batches import SPEC, batch, feature_tables, random_histories
 from support.gradients import gradients
 from support.layer_weights import numpy, randomize
+from support.numpy_views import dense, user_vector
 
 from sar_tf.layers.projection import project_on_span
 from sar_tf.models import IV4Rec, get
@@ -41,9 +42,9 @@ def query_vectors(model, queries):
 
 
 def perceptron(layer, x, last):
-    for dense in layer.denses:
-        x = x @ numpy(dense.kernel) + numpy(dense.bias)
-        if dense is not layer.denses[-1] or last:
+    for part in layer.denses:
+        x = x @ numpy(part.kernel) + numpy(part.bias)
+        if part is not layer.denses[-1] or last:
             x = np.tanh(x)
     return x
 
@@ -100,6 +101,23 @@ def test_din_reads_rebuilt_items():
     logits = model.head(np.concatenate([v, u], -1), np.ones(v.shape[:2], bool))
     expected = 1 / (1 + np.exp(-numpy(logits)))
     np.testing.assert_allclose(numpy(model.score("rec", INPUTS)), expected, atol=1e-6)
+
+
+def test_nrhub_reads_rebuilt_items():
+    """The candidates and the view of recommendations; the other views stay."""
+    model = small_model(base="nrhub", view_dim=7)
+    history = INPUTS["history"]
+    item = model.encode_items(history["rec_items"])
+    z = query_vectors(model, history["rec_item_queries"])
+    rebuilt = numpy(model.rebuild(item, z, training=False))
+    users = [user_vector(model, history, row, rebuilt) for row in range(len(SIZES))]
+    vectors = model.encode_target(INPUTS["rec"])["candidates"]
+    v = dense(model.of_item, numpy(model.rebuild(*model.parts(vectors), False)))
+    expected = 1 / (1 + np.exp(-np.einsum("bk,bck->bc", users, v)))
+    result = numpy(model.score("rec", INPUTS))
+    np.testing.assert_allclose(result, expected, atol=1e-5)
+    plain = [user_vector(model, history, row) for row in range(2)]
+    assert np.abs(np.array(plain) - users[:2]).max(axis=1).min() > 1e-3
 
 
 def test_one_query_projects_on_its_line():

@@ -3,6 +3,7 @@ import pytest
 from support.batches import SPEC, batch, feature_tables, random_histories
 from support.gradients import gradients
 from support.layer_weights import numpy, randomize
+from support.numpy_views import dense, user_vector
 
 from sar_tf.layers.user_instrument import UserInstrument
 from sar_tf.models import IV4RecPlus, get
@@ -28,9 +29,9 @@ def small_model(rebuilds="items", **options):
 
 
 def perceptron(layer, x):
-    for dense in layer.denses:
-        x = x @ numpy(dense.kernel) + numpy(dense.bias)
-        if dense is not layer.denses[-1]:
+    for part in layer.denses:
+        x = x @ numpy(part.kernel) + numpy(part.bias)
+        if part is not layer.denses[-1]:
             x = np.maximum(x, 0)
     return x
 
@@ -106,9 +107,42 @@ def test_users_by_the_equations():
     np.testing.assert_array_equal(rows["history_fitted"], has_searches)
 
 
+@pytest.mark.parametrize("rebuilds", ["items", "users"])
+def test_over_nrhub_by_the_equations(rebuilds):
+    """Row 2 has no searches and row 4 nothing: their views are not rebuilt."""
+    model = small_model(rebuilds, base="nrhub", view_dim=7)
+    items, mask = HISTORY["rec_items"], HISTORY["rec_items"] > 0
+    t, rec, errors, has_query = numpy_items(model, items, HISTORY["rec_item_queries"])
+    users, of_history = [], [errors[mask & has_query].mean()]
+    if rebuilds == "users":
+        rec, of_history = t, []
+    for row in range(len(SIZES)):
+        is_asked, rebuild = HISTORY["search_mask"][row], lambda pooled: pooled
+        if rebuilds == "users" and is_asked.any():
+            words = HISTORY["search_words"][row][is_asked]
+            asked = model.user_instrument(
+                model.encode_queries(words)[None], np.ones((1, len(words)), bool)
+            )
+            fit = perceptron(model.user_fit, numpy(asked))
+
+            def rebuild(pooled, fit=fit):
+                of_history.append(np.mean((fit[0] - pooled) ** 2))
+                return mixed(pooled[None], fit, model.user_gate, np.array([True]))[0]
+
+        users.append(user_vector(model, HISTORY, row, rec, rebuild))
+    _, v, *_ = numpy_items(model, REC["candidates"], REC["candidate_queries"])
+    logits = np.einsum("bk,bck->bc", users, dense(model.of_item, v))
+    result = numpy(model.score("rec", INPUTS))
+    np.testing.assert_allclose(result, sigmoid(logits), atol=1e-5)
+    result = float(model.losses_of("rec", INPUTS)["history_fit_loss"])
+    assert result == pytest.approx(np.mean(of_history), rel=1e-3)
+
+
 def test_the_users_instrument_by_the_equations():
+    """For candidates, and without: then the vector of a candidate is as if 0."""
     rng = np.random.default_rng(0)
     x, c = rng.normal(size=(3, 4, 6)), rng.normal(size=(3, 2, 6))
+    c[:, 1] = 0
     mask = np.array([[1, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]], bool)
     layer = UserInstrument(num_heads=2)
     layer(x.astype("float32"), mask, c.astype("float32"))
@@ -130,6 +164,13 @@ def test_the_users_instrument_by_the_equations():
             weights = np.exp(logits) / np.exp(logits).sum()
             expected = weights @ (y @ numpy(layer.of_value.kernel))
             np.testing.assert_allclose(result[row, column], expected, atol=1e-5)
+    alone = UserInstrument(num_heads=2)
+    alone(x.astype("float32"), mask)
+    weights = {w.path.split("/", 1)[1]: w for w in layer.weights}
+    for weight in alone.weights:
+        weight.assign(weights[weight.path.split("/", 1)[1]])
+    found = numpy(alone(x.astype("float32"), mask))
+    np.testing.assert_allclose(found, result[:, 1], atol=1e-6)
 
 
 @pytest.mark.parametrize("rebuilds", ["items", "users"])

@@ -4,6 +4,7 @@ from keras import ops
 from support.batches import SPEC, batch, feature_tables, random_histories
 from support.gradients import gradients
 from support.layer_weights import numpy, randomize
+from support.numpy_views import dense, user_vector
 
 from sar_tf.models import NRHUB, get
 
@@ -37,35 +38,6 @@ def with_history(**arrays):
     return {**INPUTS, "history": {**INPUTS["history"], **arrays}}
 
 
-def dense(layer, x):
-    return np.tanh(x @ numpy(layer.kernel) + numpy(layer.bias))
-
-
-def numpy_attention(layer, vectors):
-    logits = dense(layer.hidden, vectors) @ numpy(layer.logit.kernel)[:, 0]
-    weights = np.exp(logits) / np.exp(logits).sum()
-    return weights @ vectors
-
-
-def numpy_user(model, row):
-    """A user's vector from the views that hold something, without padding."""
-    history = {name: x[row] for name, x in INPUTS["history"].items() if x.ndim > 1}
-    words = history["search_words"][history["search_mask"]]
-    clicked = history["clicked_items"].reshape(-1)
-    items = history["rec_items"]
-    views = {
-        "rec": numpy(model.encode_items(items[items > 0])),
-        "query": numpy(model.encode_queries(words)),
-        "clicked": numpy(model.encode_items(clicked[clicked > 0])),
-    }
-    z = [
-        dense(model.of_view, numpy_attention(model.attentions[view], vectors))
-        for view, vectors in views.items()
-        if len(vectors)
-    ]
-    return numpy_attention(model.view_attention, np.array(z)) if z else np.zeros(7)
-
-
 def test_registered_for_recommendation_only():
     assert get("nrhub") is NRHUB
     assert NRHUB.tasks == ("rec",)
@@ -74,7 +46,9 @@ def test_registered_for_recommendation_only():
 
 
 def test_users_and_scores_by_the_equations(model):
-    users = np.array([numpy_user(model, row) for row in range(len(SIZES))])
+    users = np.array(
+        [user_vector(model, INPUTS["history"], row) for row in range(len(SIZES))]
+    )
     np.testing.assert_allclose(encoded_of(model)["vector"], users, atol=1e-5)
     items = numpy(model.encode_items(INPUTS["rec"]["candidates"]))
     logits = np.einsum("bk,bck->bc", users, dense(model.of_item, items))

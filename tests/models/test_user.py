@@ -75,17 +75,24 @@ def numpy_search(model, words, clicked):
 
 
 def numpy_sessions(model, row):
-    """The behaviors of each session, the newest one first."""
+    """The behaviors of each session, the target's own, which may be empty, first."""
     items = HISTORY["rec_items"][row]
     positions = HISTORY["rec_positions"][row, items > 0]
     vectors = numpy(model.encode_items(items[items > 0]))
     found = dict(zip(positions, vectors, strict=True))
+    sessions = HISTORY["rec_sessions"][row, items > 0]
+    of_position = dict(zip(positions, sessions, strict=True))
     for slot in np.flatnonzero(HISTORY["search_mask"][row]):
-        found[HISTORY["search_positions"][row, slot]] = numpy_search(
+        position = HISTORY["search_positions"][row, slot]
+        of_position[position] = HISTORY["search_sessions"][row, slot]
+        found[position] = numpy_search(
             model,
             HISTORY["search_words"][row, slot],
             HISTORY["clicked_items"][row, slot],
         )
+    if model.sessions == "pauses":
+        numbers = range(max(of_position.values(), default=-1) + 1)
+        return [[found[p] for p, s in of_position.items() if s == n] for n in numbers]
     ordered = [found[position] for position in sorted(found)][::-1]
     length = model.session_length
     return [ordered[i : i + length] for i in range(0, len(ordered), length)]
@@ -104,7 +111,7 @@ def numpy_logits(model, task, row):
     for _ in range(2):
         x = numpy_encoder(model.session_encoder, x)
     q_s = x[-1]
-    h = [numpy_encoder(model.session_encoder, np.stack(own)) for own in earlier]
+    h = [numpy_encoder(model.session_encoder, np.stack(own)) for own in earlier if own]
 
     def last(vector):
         return numpy_encoder(model.history_encoder, np.concatenate([*h, vector[None]]))[
@@ -128,11 +135,18 @@ def test_registered_for_both_tasks():
 
 
 @pytest.mark.parametrize(
-    ("task", "session_length"), [("rec", 2), ("search", 2), ("search", 10)]
+    ("task", "options"),
+    [
+        ("rec", {}),
+        ("search", {}),
+        ("rec", {"sessions": "number"}),
+        ("search", {"sessions": "number", "session_length": 10}),
+    ],
 )
-def test_scores_by_hand(task, session_length):
+def test_scores_by_hand(task, options):
     """Each member of a session is encoded with the whole layer, as in the original."""
-    model = small_model(session_length=session_length)
+    model = small_model(**options)
+    assert ("rec_sessions" in model.needs) == (model.sessions == "pauses")
     logits = [numpy_logits(model, task, row) for row in range(len(SIZES))]
     result = numpy(model.score(task, INPUTS))
     np.testing.assert_allclose(result, 1 / (1 + np.exp(-np.array(logits))), atol=1e-5)
@@ -146,9 +160,10 @@ def test_a_recommendation_ignores_a_query(model):
     )
 
 
-def test_sessions_are_encoded_alone(model):
+def test_sessions_are_encoded_alone():
     """The first history has 7 behaviors: sessions of positions 5-6, 3-4, 1-2, 0."""
     assert HISTORY["rec_items"][0].all() and HISTORY["search_mask"][0].all()
+    model = small_model(sessions="number")
     slot = int(np.flatnonzero(HISTORY["rec_positions"][0] < 5)[-1])
     position = HISTORY["rec_positions"][0, slot]
     items = HISTORY["rec_items"].copy()

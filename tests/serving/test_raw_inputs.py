@@ -48,6 +48,8 @@ def test_inputs_are_those_of_the_pipeline(request, make_batch, log, split, task)
         if INPUTS[name].part == "history" and not INPUTS[name].of_training
     }
     assert set(made["history"]) == wanted
+    sessions = made["history"]["rec_sessions"]
+    assert log != "kuaisar" or len(np.unique(sessions[:, 0])) > 2
     for name in wanted:
         expected = np.concatenate(
             [

@@ -98,6 +98,8 @@ def histories_part(spec, histories, groups=None):
         "search_sources": np.zeros((size, maxima[1]), "int32"),
         "search_mask": np.zeros((size, maxima[1]), bool),
         "search_positions": np.zeros((size, maxima[1]), "int32"),
+        "rec_sessions": np.zeros((size, maxima[0]), "int32"),
+        "search_sessions": np.zeros((size, maxima[1]), "int32"),
     }
     for row, history in enumerate(histories):
         _fill(arrays, row, history, maxima)
@@ -113,6 +115,9 @@ def _fill(arrays, row, history, maxima):
         slot = row, slots[kind]
         slots[kind] += 1
         arrays[f"{kind}_positions"][slot] = position
+        # Two behaviors a session; every second target starts one of its own.
+        session = (len(history) - position + row % 2) // 2
+        arrays[f"{kind}_sessions"][slot] = session
         if kind == "rec":
             arrays["rec_items"][slot] = content[0]
             continue

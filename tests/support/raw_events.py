@@ -28,6 +28,7 @@ class Target(NamedTuple):
     events: list[Event]
     query: str
     candidates: list[str]
+    time: int = 0
 
 
 def request_of(targets, names, seed=None):
@@ -50,6 +51,7 @@ def request_of(targets, names, seed=None):
         ],
         "user": [target.user for target in targets],
         "query": [target.query for target in targets],
+        "time": [target.time for target in targets],
         "candidates": [target.candidates for target in targets],
     }
     return {
@@ -60,7 +62,7 @@ def request_of(targets, names, seed=None):
 def _padded(rows, entry):
     """Nested lists as an array, padded with "" or 0."""
     if len(entry.axes) == 1:
-        return np.array(rows, object)
+        return np.array(rows, object if entry.dtype == "string" else entry.dtype)
     width = max(map(len, rows), default=0)
     if len(entry.axes) == 3:
         depth = max((len(cell) for row in rows for cell in row), default=0)
@@ -156,7 +158,7 @@ def targets_of(dataset, events, task, split):
             words = [names.word[w] for w in _row(record, "query_words", behavior)]
             before = [event for event in events[user] if event.time < time]
             items = [names.item[candidate] for candidate in candidates]
-            found.append(Target(user, before, " ".join(words), items))
+            found.append(Target(user, before, " ".join(words), items, time))
     return found
 
 

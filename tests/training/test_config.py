@@ -103,6 +103,14 @@ def test_json_round_trip():
     assert json.loads(checked.to_json())["sar_tf_version"] == sar_tf.__version__
 
 
+def test_an_older_file_has_what_was_no_setting_yet():
+    values = json.loads(CONFIG.to_json())
+    for name in ("sha256", "max_item_queries", "max_neighbors", "session_minutes"):
+        del values[name]
+    values["sar_tf_version"] = "0.0.9"
+    assert RunConfig.from_json(json.dumps(values)) == CONFIG
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [

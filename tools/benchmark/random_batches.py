@@ -27,6 +27,7 @@ _SHORTEST_SEQUENCE = 3  # Behaviors that every user has before the evaluated tar
 _TAIL = 1.75  # A sequence is at least n long with probability (3 / n)^1.75.
 _POPULARITY = 6  # Item u^6 of all, u uniform: of 8,000 clicks 3,200 are distinct.
 _FEWEST_WORDS = 3
+_SESSION = 5  # Recommendations, and as many searches.
 _LAST_TARGETS = 0.17  # Share of the training targets that are a user's last one.
 _EVALUATION = ("history", "groups", "row")
 
@@ -210,6 +211,7 @@ class RandomBatches:
         recs, clicked = (np.where(mask, self._items(rng, mask.shape), 0) for _ in "rs")
         queries = self._query_of(clicked)
         positions = np.broadcast_to(2 * slots, mask.shape)
+        sessions = np.where(mask, (lengths[:, None] - 1 - slots) // _SESSION, 0)
         return {
             "rec_items": recs,
             "rec_positions": positions,
@@ -219,6 +221,8 @@ class RandomBatches:
             "search_sources": np.zeros_like(queries),
             "search_mask": mask,
             "search_positions": positions + 1,
+            "rec_sessions": sessions,
+            "search_sessions": sessions,
         }
 
     def _sequences(self, rng, own, candidates):

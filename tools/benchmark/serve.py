@@ -192,6 +192,7 @@ def _raw_request(model, task, batch, signature=raw_signature):
         if "query_words" in target
         else "",
         "candidates": _raw(target["candidates"]),
+        "time": recs + searches,
     }
     wanted = signature(task, model)
     return {n: np.array([array]) for n, array in arrays.items() if n in wanted}
