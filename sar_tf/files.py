@@ -3,10 +3,12 @@
 import contextlib
 import os
 import shutil
+import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from sar_tf.paths import AnyPath, as_path, is_remote
+from sar_tf.paths import AnyPath, RemoteError, as_path, copy_bytes, is_remote
 
 _PREFIX = ".partial-"
 ADVICE = (
@@ -17,6 +19,13 @@ ADVICE = (
 
 class WriteError(OSError):
     """A file cannot be written; names the file, the reason and what to do."""
+
+
+def reason_of(error: OSError) -> str:
+    """The cause of an error on one line."""
+    # The text of an HDF5 error has many lines; its number gives a short text.
+    is_named = error.errno and not isinstance(error, RemoteError)
+    return os.strerror(error.errno) if is_named else str(error)
 
 
 def partial_path(path: str | os.PathLike) -> AnyPath:
@@ -63,13 +72,54 @@ def whole_file(
             path.replace(previous)
         beside.replace(path)
     except OSError as error:
-        # The text of an HDF5 error has many lines; its number gives a short text.
-        reason = os.strerror(error.errno) if error.errno else str(error)
+        reason = reason_of(error)
         raise WriteError(f"{path} cannot be written: {reason}; {ADVICE}") from error
     finally:
         # On a failing disk this fails too; the first error says more.
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+def copy_file(source: AnyPath, target: AnyPath) -> None:
+    """Copies a file; `target` appears when the copy is complete.
+
+    Several processes may write the same target.
+    """
+    beside = partial_path(target.with_name(f"{uuid.uuid4().hex}-{target.name}"))
+    try:
+        copy_bytes(source, beside)
+        beside.replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def local_file(path: AnyPath) -> Iterator[Path]:
+    """Gives a local file to write, for writers that know no others.
+
+    It is `path` itself, or for a remote path a temporary file that is copied there at
+    the end.
+    """
+    if isinstance(path, Path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        own = Path(folder) / path.name
+        yield own
+        copy_file(own, path)
+
+
+@contextlib.contextmanager
+def folder_beside(path: AnyPath) -> Iterator[Path]:
+    """Gives a temporary local folder: beside `path`, or for a remote path anywhere."""
+    beside = None
+    if isinstance(path, Path):
+        beside = path.parent
+        beside.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=beside) as folder:
+        yield Path(folder)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

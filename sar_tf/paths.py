@@ -5,17 +5,28 @@ A local path is a `pathlib.Path`. Any other is a `RemotePath`, which has the met
 first remote file is used.
 """
 
+import contextlib
 import errno
 import fnmatch
+import glob
 import io
 import os
 import posixpath
+import shutil
+import sys
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
 from typing import IO, Any
 
+from sar_tf.startup import import_tensorflow
+
 _SEPARATOR = "://"
+_BUFFER_BYTES = 1 << 20  # Of a remote file that is read.
+
+
+class RemoteError(OSError):
+    """An error of a remote file system; its text tells the cause."""
 
 
 class RemotePath(os.PathLike):
@@ -55,6 +66,21 @@ class RemotePath(os.PathLike):
         return posixpath.basename(self._url)
 
     @property
+    def stem(self) -> str:
+        """The last part without its last suffix."""
+        return PurePosixPath(self.name).stem
+
+    @property
+    def suffix(self) -> str:
+        """The last suffix, with its dot."""
+        return PurePosixPath(self.name).suffix
+
+    @property
+    def suffixes(self) -> list[str]:
+        """All suffixes, with their dots."""
+        return PurePosixPath(self.name).suffixes
+
+    @property
     def parent(self) -> "RemotePath":
         """The folder that holds it."""
         return RemotePath(posixpath.dirname(self._url))
@@ -73,18 +99,16 @@ class RemotePath(os.PathLike):
 
     def open(self, mode: str = "r", encoding: str | None = None, **_) -> IO:
         """Opens the file; errors are those of `open`."""
-        import tensorflow as tf
-
-        file = _with_os_errors(tf.io.gfile.GFile, self._url, mode.rstrip("b") + "b")
-        if "b" in mode:
-            return file
-        text = io.BytesIO(_with_os_errors(file.read))
-        return io.TextIOWrapper(text, encoding=encoding)
+        mode, is_text = mode.replace("b", ""), "b" not in mode
+        file = _gfile("GFile", self._url, f"{mode}b")
+        buffer = io.BufferedReader if mode == "r" else io.BufferedWriter
+        file = buffer(_Raw(file, mode), _BUFFER_BYTES)
+        return io.TextIOWrapper(file, encoding=encoding) if is_text else file
 
     def read_bytes(self) -> bytes:
         """The content."""
         with self.open("rb") as file:
-            return _with_os_errors(file.read)
+            return file.read()
 
     def read_text(self, encoding: str = "utf-8") -> str:
         """The content as text."""
@@ -93,7 +117,7 @@ class RemotePath(os.PathLike):
     def write_bytes(self, content: bytes) -> None:
         """Replaces the content."""
         with self.open("wb") as file:
-            _with_os_errors(file.write, content)
+            file.write(content)
 
     def write_text(self, text: str, encoding: str = "utf-8") -> None:
         """Replaces the content by a text."""
@@ -101,11 +125,11 @@ class RemotePath(os.PathLike):
 
     def exists(self) -> bool:
         """Whether there is such a file or folder."""
-        return self._gfile("exists")
+        return _gfile("exists", self._url)
 
     def is_dir(self) -> bool:
         """Whether there is such a folder."""
-        return self._gfile("isdir")
+        return _gfile("isdir", self._url)
 
     def is_file(self) -> bool:
         """Whether there is such a file."""
@@ -113,11 +137,11 @@ class RemotePath(os.PathLike):
 
     def stat(self) -> SimpleNamespace:
         """`st_size`, the number of bytes."""
-        return SimpleNamespace(st_size=self._gfile("stat").length)
+        return SimpleNamespace(st_size=_gfile("stat", self._url).length)
 
     def iterdir(self) -> Iterator["RemotePath"]:
         """The files and folders inside."""
-        for name in self._gfile("listdir"):
+        for name in _gfile("listdir", self._url):
             yield self / name.rstrip("/")
 
     def glob(self, pattern: str) -> Iterator["RemotePath"]:
@@ -130,25 +154,31 @@ class RemotePath(os.PathLike):
             if fnmatch.fnmatchcase(path.name, names):
                 yield path
 
+    def rglob(self, pattern: str) -> Iterator["RemotePath"]:
+        """The files and folders below this folder whose names fit a pattern."""
+        for path in self.iterdir():
+            if fnmatch.fnmatchcase(path.name, pattern):
+                yield path
+            if path.is_dir():
+                yield from path.rglob(pattern)
+
     def mkdir(self, **_) -> None:
         """Makes the folder and its parents."""
-        self._gfile("makedirs")
+        _gfile("makedirs", self._url)
 
     def unlink(self, missing_ok: bool = False) -> None:
         """Deletes the file."""
         if not missing_ok or self.exists():
-            self._gfile("remove")
+            _gfile("remove", self._url)
+
+    def rmtree(self) -> None:
+        """Deletes the folder and everything in it."""
+        _gfile("rmtree", self._url)
 
     def replace(self, target: str | os.PathLike) -> "RemotePath":
         """Renames the file, over an older one of the new name."""
-        self._gfile("rename", os.fspath(target), overwrite=True)
+        _gfile("rename", self._url, os.fspath(target), overwrite=True)
         return RemotePath(os.fspath(target))
-
-    def _gfile(self, function: str, *args, **kwargs) -> Any:
-        import tensorflow as tf
-
-        call = getattr(tf.io.gfile, function)
-        return _with_os_errors(call, self._url, *args, **kwargs)
 
 
 AnyPath = Path | RemotePath
@@ -165,6 +195,84 @@ def is_remote(path: str | os.PathLike) -> bool:
     return _SEPARATOR in os.fspath(path)
 
 
+def find_paths(pattern: str | os.PathLike) -> list[AnyPath]:
+    """The sorted files and folders that a pattern such as gs://bucket/*.csv matches."""
+    if not is_remote(pattern):
+        return [Path(match) for match in sorted(glob.glob(os.fspath(pattern)))]
+    return [RemotePath(match) for match in sorted(_gfile("glob", os.fspath(pattern)))]
+
+
+def copy_bytes(source: AnyPath, target: AnyPath) -> None:
+    """Copies the content of a file; `target` may be seen before it is complete."""
+    with source.open("rb") as read, target.open("wb") as written:
+        shutil.copyfileobj(read, written, _BUFFER_BYTES)
+
+
+def remove_tree(path: AnyPath) -> None:
+    """Deletes a folder and everything in it, if there is such a folder."""
+    with contextlib.suppress(FileNotFoundError):
+        if isinstance(path, RemotePath):
+            path.rmtree()
+        else:
+            shutil.rmtree(path)
+
+
+class _Raw(io.RawIOBase):
+    """A remote file, for Python's buffers; it can only be read or only be written.
+
+    Args:
+        file: A `tf.io.gfile.GFile`.
+        mode: "r", or that of a file to write.
+    """
+
+    def __init__(self, file: Any, mode: str):
+        super().__init__()
+        self._file = file
+        self._is_read = mode == "r"
+
+    def readable(self) -> bool:
+        return self._is_read
+
+    def writable(self) -> bool:
+        return not self._is_read
+
+    def seekable(self) -> bool:
+        return self._is_read
+
+    def readinto(self, buffer: Any) -> int:
+        content = _with_os_errors(self._file.read, len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+    def readall(self) -> bytes:
+        return _with_os_errors(self._file.read)
+
+    def write(self, content: Any) -> int:
+        _with_os_errors(self._file.write, bytes(content))
+        return len(content)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        _with_os_errors(self._file.seek, offset, whence)
+        return self.tell()
+
+    def tell(self) -> int:
+        return _with_os_errors(self._file.tell)
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            _with_os_errors(self._file.close)
+
+
+def _gfile(function: str, *args, **kwargs) -> Any:
+    """Calls a function of `tf.io.gfile`."""
+    if "tensorflow" not in sys.modules:
+        import_tensorflow()
+    import tensorflow as tf
+
+    return _with_os_errors(getattr(tf.io.gfile, function), *args, **kwargs)
+
+
 def _with_os_errors(function, *args, **kwargs):
     """Calls a function of TensorFlow; its errors become OSErrors."""
     import tensorflow as tf
@@ -177,6 +285,6 @@ def _with_os_errors(function, *args, **kwargs):
         ) from error
     except tf.errors.UnimplementedError as error:
         cause = f"{error.message}; install the plug-in of this file system"
-        raise OSError(errno.ENOSYS, cause) from error
+        raise RemoteError(cause) from error
     except tf.errors.OpError as error:
-        raise OSError(errno.EIO, " ".join(error.message.split())) from error
+        raise RemoteError(" ".join(error.message.split())) from error

@@ -1,10 +1,10 @@
 """The command: python -m pipelines.amazon --reviews=… --metadata=… --output_dir=…"""
 
 import argparse
-from pathlib import Path
 
 from pipelines.amazon import build_dataset
 from pipelines.common import engines, job
+from sar_tf.paths import as_path
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -16,13 +16,13 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument(
         "--reviews",
-        type=Path,
+        type=as_path,
         required=True,
         help="file with one review on each line, a JSON object; plain or gzip",
     )
     parser.add_argument(
         "--metadata",
-        type=Path,
+        type=as_path,
         required=True,
         help="file with one item on each line, a JSON object or Python dict with its "
         "categories; plain or gzip",

@@ -7,7 +7,6 @@ with the items alone: their vocabulary and queries.
 
 import functools
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 import apache_beam as beam
 
@@ -48,8 +47,10 @@ from pipelines.common.beam_records import write_shards, write_whole_shard
 from pipelines.common.beam_run import parse_options, run_pipeline
 from pipelines.common.rejects import Rejects
 from pipelines.common.report import BadRow, Report
+from pipelines.common.staging import Staging
 from pipelines.common.vocabulary import Vocabulary
 from pipelines.common.writer import ShardSummary, Summary
+from sar_tf.paths import AnyPath
 
 PART_BYTES = 64 << 20  # Size of the part of a raw log that a worker handles at once.
 
@@ -69,7 +70,7 @@ class BeamEngine:
         self,
         reviews: RawFile,
         metadata: RawFile,
-        staging: Path,
+        staging: Staging,
         rejects: Rejects,
         max_bad_fraction: float,
         flags: Sequence[str],
@@ -77,8 +78,8 @@ class BeamEngine:
         self._options = parse_options(flags)
         self._reviews = reviews
         self._metadata = metadata
-        self._staging = staging
-        self._work = staging / "work"
+        self._shards = staging.shards
+        self._work = staging.work
         self._rejects = rejects
         self._max_bad_fraction = max_bad_fraction
         self._num_parts = max(-(-reviews.num_bytes // PART_BYTES), 1)
@@ -194,7 +195,7 @@ class BeamEngine:
             _write_part,
             num_parts=len(paths),
             work=self._work,
-            staging=self._staging,
+            directory=self._shards,
             settings=Settings(len(logs.items), seed),
         )
         reviewed_items.cache_clear()  # Workers of a local runner need the memory.
@@ -227,13 +228,13 @@ def _group(
         yield part, grouped
 
 
-def _save_part(part: int, found: dict[str, Iterable], work: Path) -> None:
+def _save_part(part: int, found: dict[str, Iterable], work: AnyPath) -> None:
     (grouped,), (users,) = found["rows"], found["users"]
     save_object(work / f"part-{part:06d}.pickle", (grouped, users), work)
 
 
 def _parse_metadata(
-    piece: Piece, keys: MetadataKeys, work: Path
+    piece: Piece, keys: MetadataKeys, work: AnyPath
 ) -> tuple[list[Description], Report]:
     return parse_metadata(piece, keys, reviewed_items(work))
 
@@ -259,16 +260,16 @@ def _choose(of_item: tuple[str, Iterable[tuple[int, Description]]]) -> Iterator:
 
 
 @functools.lru_cache(maxsize=1)
-def _items(work: Path) -> Vocabulary:
+def _items(work: AnyPath) -> Vocabulary:
     return Vocabulary(load_items(work))
 
 
 def _write_part(
     index: int,
-    path: Path,
+    path: AnyPath,
     num_parts: int,
-    work: Path,
-    staging: Path,
+    work: AnyPath,
+    directory: AnyPath,
     settings: Settings,
 ) -> tuple[int, ShardSummary]:
     grouped, users = load_object(path)
@@ -282,5 +283,5 @@ def _write_part(
         settings,
     )
     return write_whole_shard(
-        index, num_parts, records, settings.num_items, work, staging
+        index, num_parts, records, settings.num_items, work, directory
     )

@@ -6,9 +6,7 @@ for one of the queries made from the item's categories. The job reads the layout
 """
 
 import os
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 
 from pipelines.amazon.category_queries import TOKENIZER
 from pipelines.amazon.local import LocalEngine
@@ -16,7 +14,9 @@ from pipelines.amazon.reader import METADATA_LAYOUTS, REVIEW_LAYOUTS, open_file
 from pipelines.common import job
 from pipelines.common.engines import choose_engine
 from pipelines.common.rejects import Rejects
+from pipelines.common.staging import staged_dataset
 from pipelines.common.summary import Step, finish
+from sar_tf.paths import as_path
 from sar_tf.startup import import_tensorflow
 
 SPLIT_RULE = (
@@ -41,7 +41,7 @@ def build_dataset(
     """Reads the two files of one product category and writes a dataset folder.
 
     Args:
-        output_dir: Folder to make; it appears when complete.
+        output_dir: Folder to make; it appears when complete. May be remote.
         reviews: File with one review on each line.
         metadata: File with one item on each line, with its categories.
         seed: Seed of the draws of queries and negatives.
@@ -55,17 +55,15 @@ def build_dataset(
         job.UserError: A file is missing, damaged or of an unknown layout, too many rows
             are malformed, a split is empty, or output_dir already holds files.
     """
-    output_dir, reviews, metadata = Path(output_dir), Path(reviews), Path(metadata)
+    reviews, metadata = as_path(reviews), as_path(metadata)
     job.require_file(reviews, "reviews")
     job.require_file(metadata, "metadata")
     files = (
         open_file(reviews, REVIEW_LAYOUTS, "reviews"),
         open_file(metadata, METADATA_LAYOUTS, "metadata"),
     )
-    with job.staged_output(output_dir) as staging:
-        work = staging / "work"
-        work.mkdir()
-        rejects = Rejects.of_output(staging, output_dir)
+    with staged_dataset(output_dir, engine) as staging:
+        rejects = Rejects.of_output(staging.folder, output_dir)
         make = choose_engine(engine, LocalEngine, _load_beam, beam_flags)
         with make(*files, staging, rejects, max_bad_fraction) as worker:
             logs = worker.read_reviews()
@@ -83,7 +81,7 @@ def build_dataset(
             from pipelines.common import writer
 
             tables, queries = make_tables(logs.users, logs.items, item_queries)
-            queries.save(work)
+            queries.save(staging.work)
             summary = worker.write_records(logs, seed)
         step = Step(
             "in the reviews", len(logs.users), len(logs.items), logs.num_reviews
@@ -96,7 +94,7 @@ def build_dataset(
             allow_empty_splits=allow_empty_splits,
         )
         writer.write_dataset(
-            staging,
+            staging.folder,
             summary,
             tables,
             name="amazon",
@@ -105,7 +103,6 @@ def build_dataset(
             split_rule=SPLIT_RULE,
             tokenizer=TOKENIZER,
         )
-        shutil.rmtree(work)  # Also holds the users of a Beam job, until they are saved.
 
 
 def _load_beam():

@@ -1,13 +1,13 @@
 """The job's work in several processes of one machine."""
 
 import functools
-from pathlib import Path
 
 from pipelines.amazon.logs import Logs, load_part, read_queries, read_reviews
 from pipelines.amazon.reader import RawFile
 from pipelines.common.processes import ProcessPool
 from pipelines.common.rejects import Rejects
 from pipelines.common.shuffle import count_parts
+from pipelines.common.staging import Staging
 from sar_tf.startup import import_tensorflow
 
 
@@ -16,7 +16,7 @@ class LocalEngine:
 
     Args:
         reviews, metadata: The files.
-        staging: The dataset's folder; its folder "work" holds the job's own files.
+        staging: The folders to fill.
         rejects: Collects the malformed rows.
         max_bad_fraction: Largest share of malformed rows in a file.
     """
@@ -25,14 +25,14 @@ class LocalEngine:
         self,
         reviews: RawFile,
         metadata: RawFile,
-        staging: Path,
+        staging: Staging,
         rejects: Rejects,
         max_bad_fraction: float,
     ):
         self._reviews = reviews
         self._metadata = metadata
-        self._staging = staging
-        self._work = staging / "work"
+        self._shards = staging.shards
+        self._work = staging.work
         self._rules = rejects, max_bad_fraction
         self._num_parts = count_parts(reviews.num_bytes)
         self._pool = ProcessPool(self._num_parts, prepare=import_tensorflow)
@@ -74,7 +74,7 @@ class LocalEngine:
             write_part,
             num_parts=num_parts,
             work=work,
-            directory=self._staging,
+            directory=self._shards,
             settings=Settings(num_items, seed),
         )
         parts = (load_part(work, part) for part in range(num_parts))

@@ -4,7 +4,6 @@ import functools
 import itertools
 import pickle
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +29,7 @@ from pipelines.common.rejects import Rejects
 from pipelines.common.report import BadRow, Report, add_counters
 from pipelines.common.shuffle import load_chunks, save_chunks
 from pipelines.common.vocabulary import SavedIds, Vocabulary
+from sar_tf.paths import AnyPath
 
 DIFFERENT = "item described twice, differently"
 
@@ -105,7 +105,7 @@ class PieceReader:
 
 def read_reviews(
     file: RawFile,
-    work: Path,
+    work: AnyPath,
     num_parts: int,
     pool: ProcessPool,
     rejects: Rejects,
@@ -153,7 +153,7 @@ class _Ids(NamedTuple):
 
 
 def _split(
-    piece: Piece, index: int, keys: ReviewKeys, num_parts: int, work: Path
+    piece: Piece, index: int, keys: ReviewKeys, num_parts: int, work: AnyPath
 ) -> tuple[None, Report]:
     reviews, report = parse_reviews(piece, keys)
     chunks = split_by_user(reviews, num_parts)
@@ -162,7 +162,7 @@ def _split(
 
 
 def _group(
-    part: int, keys: ReviewKeys, days: tuple[int, int], work: Path
+    part: int, keys: ReviewKeys, days: tuple[int, int], work: AnyPath
 ) -> tuple[_Ids, list[BadReview]]:
     grouped, bad = group_reviews(load_chunks(work, "reviews", part), keys, days)
     path = _grouped_path(work, part)
@@ -171,20 +171,20 @@ def _group(
     return _Ids(grouped.users, grouped.items, len(grouped.time)), bad
 
 
-def load_part(work: Path, part: int) -> Grouped:
+def load_part(work: AnyPath, part: int) -> Grouped:
     """The reviews of one part's users."""
     # The job itself wrote the file, into its own folder.
     return pickle.loads(_grouped_path(work, part).read_bytes())
 
 
-def _grouped_path(work: Path, part: int) -> Path:
+def _grouped_path(work: AnyPath, part: int) -> AnyPath:
     return work / f"grouped-{part:05d}.pickle"
 
 
 def read_queries(
     file: RawFile,
     items: Vocabulary,
-    work: Path,
+    work: AnyPath,
     pool: ProcessPool,
     rejects: Rejects,
     max_bad_fraction: float,
@@ -225,25 +225,25 @@ def read_queries(
 ITEMS = "items.txt"
 
 
-def save_items(items: Vocabulary, work: Path) -> None:
+def save_items(items: Vocabulary, work: AnyPath) -> None:
     """Saves the reviewed items for the job's other processes."""
     items.save(work / ITEMS)
     reviewed_items.cache_clear()  # It can hold those of an earlier job.
 
 
 def _parse_metadata(
-    piece: Piece, index: int, keys: MetadataKeys, work: Path
+    piece: Piece, index: int, keys: MetadataKeys, work: AnyPath
 ) -> tuple[list[Description], Report]:
     return parse_metadata(piece, keys, reviewed_items(work))
 
 
 @functools.lru_cache(maxsize=1)
-def reviewed_items(work: Path) -> frozenset[str]:
+def reviewed_items(work: AnyPath) -> frozenset[str]:
     """Loads what `save_items` saved, once a process."""
     return frozenset(load_items(work))
 
 
-def load_items(work: Path) -> list[str]:
+def load_items(work: AnyPath) -> list[str]:
     """The sorted raw ids that `save_items` saved."""
     text = (work / ITEMS).read_text(encoding="utf-8")
     return text.removesuffix("\n").split("\n")

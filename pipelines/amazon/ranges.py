@@ -2,12 +2,12 @@
 
 import codecs
 from collections.abc import Iterator
-from pathlib import Path
 
 import apache_beam as beam
 
 from pipelines.amazon import reader
 from pipelines.amazon.reader import GZIP_MAGIC, Piece, read_pieces
+from sar_tf.paths import AnyPath
 
 
 class ReadPieces(beam.PTransform):
@@ -19,7 +19,7 @@ class ReadPieces(beam.PTransform):
         path: The file; all workers see it.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: AnyPath):
         super().__init__()
         self._path = path
 
@@ -40,7 +40,7 @@ class ReadPieces(beam.PTransform):
         )
 
 
-def read_range(path: Path, start: int, end: int) -> Piece:
+def read_range(path: AnyPath, start: int, end: int) -> Piece:
     """The lines of a plain file that begin in a range of bytes.
 
     Args:
@@ -48,7 +48,7 @@ def read_range(path: Path, start: int, end: int) -> Piece:
         start: First byte of the range.
         end: First byte behind the range.
     """
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         if start:
             # The line that the byte before belongs to began in an earlier range.
             file.seek(start - 1)
@@ -63,14 +63,14 @@ def read_range(path: Path, start: int, end: int) -> Piece:
     return Piece(text, num_lines, end - start)
 
 
-def _is_gzip(path: Path) -> bool:
-    with open(path, "rb") as file:
+def _is_gzip(path: AnyPath) -> bool:
+    with path.open("rb") as file:
         return file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
 
 
-def _unpack(path: Path) -> Iterator[tuple[int, Piece]]:
+def _unpack(path: AnyPath) -> Iterator[tuple[int, Piece]]:
     yield from enumerate(read_pieces(path))
 
 
-def _read_numbered(index: int, path: Path, step: int) -> tuple[int, Piece]:
+def _read_numbered(index: int, path: AnyPath, step: int) -> tuple[int, Piece]:
     return index, read_range(path, index * step, (index + 1) * step)

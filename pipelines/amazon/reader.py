@@ -6,7 +6,6 @@ import itertools
 import re
 import zlib
 from collections.abc import Container, Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +24,7 @@ from pipelines.common import times
 from pipelines.common.job import UserError
 from pipelines.common.rejects import MAX_TEXT
 from pipelines.common.report import BadRow, Report
+from sar_tf.paths import AnyPath
 
 GZIP_MAGIC = b"\x1f\x8b"
 FIRST_LINE = 1
@@ -92,19 +92,19 @@ class Description(NamedTuple):
 class RawFile(NamedTuple):
     """A file of a known layout."""
 
-    path: Path
+    path: AnyPath
     keys: Any  # ReviewKeys or MetadataKeys
     num_bytes: int  # Approximate size of its text, which is larger than a gzip file.
 
 
-def read_pieces(path: Path) -> Iterator[Piece]:
+def read_pieces(path: AnyPath) -> Iterator[Piece]:
     """Cuts a file, plain or gzip, into pieces of whole lines, read one after another.
 
     Raises:
         UserError: The file is cut short or damaged.
     """
     num_lines = 0
-    with open(path, "rb") as raw:
+    with path.open("rb") as raw:
         is_compressed = raw.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)
         file = gzip.GzipFile(fileobj=raw) if is_compressed else raw
         position = 0
@@ -206,7 +206,7 @@ def _rows(piece: Piece) -> Iterator[tuple[int, bytes]]:
             yield line, text
 
 
-def open_file(path: Path, layouts: Sequence[tuple], kind: str) -> RawFile:
+def open_file(path: AnyPath, layouts: Sequence[tuple], kind: str) -> RawFile:
     """Finds the layout of a file: the first one whose keys one of the first rows has.
 
     Args:

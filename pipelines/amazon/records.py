@@ -2,19 +2,19 @@
 
 import functools
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from pipelines.amazon.group import Grouped
 from pipelines.amazon.logs import load_part
-from pipelines.common.disk import save_arrays
+from pipelines.common.disk import open_arrays, save_arrays
 from pipelines.common.negatives import draw_negatives, user_generator
 from pipelines.common.ragged import RaggedTable
 from pipelines.common.splits import NO_TARGET, history_ends, leave_one_out
 from pipelines.common.writer import ShardSummary, shard_name, write_shard
 from sar_tf.data.schema import SPLITS, Ragged, UserRecord
+from sar_tf.paths import AnyPath
 
 
 class Queries(NamedTuple):
@@ -23,7 +23,7 @@ class Queries(NamedTuple):
     of_items: RaggedTable  # The queries of item 0 (none), 1, …
     words: RaggedTable  # The words of query 0 (none), 1, …
 
-    def save(self, work: Path) -> None:
+    def save(self, work: AnyPath) -> None:
         """Saves them for the job's other processes."""
         arrays = {
             f"{name}_{field}": values
@@ -35,9 +35,9 @@ class Queries(NamedTuple):
 
     @classmethod
     @functools.lru_cache(maxsize=1)
-    def load(cls, work: Path) -> "Queries":
+    def load(cls, work: AnyPath) -> "Queries":
         """Loads what `save` saved, once a process."""
-        with np.load(work / "queries.npz") as arrays:
+        with open_arrays(work / "queries.npz") as arrays:
             tables = (
                 RaggedTable(*(arrays[f"{name}_{key}"] for key in RaggedTable._fields))
                 for name in cls._fields
@@ -146,8 +146,8 @@ def write_part(
     part: int,
     ids: tuple[np.ndarray, np.ndarray],
     num_parts: int,
-    work: Path,
-    directory: Path,
+    work: AnyPath,
+    directory: AnyPath,
     settings: Settings,
 ) -> ShardSummary:
     """Writes the records of one part's users as a shard.

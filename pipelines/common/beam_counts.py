@@ -1,13 +1,13 @@
 """Counts of dense ids or codes, summed over the parts of a Beam job."""
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import apache_beam as beam
 import numpy as np
 
 from pipelines.common.beam_files import Save, load_rows
 from pipelines.common.beam_pairs import flat_map_pairs
+from sar_tf.paths import AnyPath
 
 RANGE = 1 << 20  # Ids whose counts one worker sums.
 
@@ -27,7 +27,7 @@ def count_ids(ids: np.ndarray) -> Counts:
     return np.unique(ids, return_counts=True)
 
 
-def load_counts(work: Path, name: str, size: int) -> np.ndarray:
+def load_counts(work: AnyPath, name: str, size: int) -> np.ndarray:
     """[size] the sums that `SaveCounts` saved."""
     total = np.zeros(size, np.int64)
     for ids, numbers in load_rows(work, name):

@@ -1,7 +1,6 @@
 """Features of users in Beam pipelines, joined with the kept users part by part."""
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import apache_beam as beam
 import numpy as np
@@ -10,6 +9,7 @@ from pipelines.common.beam_files import load_object, save_object
 from pipelines.common.beam_pairs import flat_map_pairs
 from pipelines.common.described import Described, cut_described, first_rows
 from pipelines.common.ragged import find_sorted
+from sar_tf.paths import AnyPath
 
 
 class SaveDescribed(beam.PTransform):
@@ -24,7 +24,7 @@ class SaveDescribed(beam.PTransform):
         num_parts: Number of parts of the owners.
     """
 
-    def __init__(self, work: Path, name: str, num_parts: int):
+    def __init__(self, work: AnyPath, name: str, num_parts: int):
         super().__init__()
         self._work = work
         self._name = name
@@ -40,7 +40,7 @@ class SaveDescribed(beam.PTransform):
 
 
 def _save_first(
-    part: int, pieces: Iterable[tuple[int, Described]], work: Path, name: str
+    part: int, pieces: Iterable[tuple[int, Described]], work: AnyPath, name: str
 ) -> Iterator[tuple[int, tuple[int, int]]]:
     first, others = first_rows(pieces)
     first = first.take(np.argsort(first.keys))
@@ -59,7 +59,7 @@ class KeptParts:
         name: The name that `SaveDescribed` had.
     """
 
-    def __init__(self, work: Path, name: str):
+    def __init__(self, work: AnyPath, name: str):
         self._work = work
         self._name = name
 
@@ -73,5 +73,5 @@ class KeptParts:
                 yield dense_ids[place[is_kept]], rows.take(is_kept).values
 
 
-def _path(work: Path, name: str, part: int) -> Path:
+def _path(work: AnyPath, name: str, part: int) -> AnyPath:
     return work / f"{name}-{part:06d}.described"

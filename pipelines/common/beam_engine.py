@@ -8,7 +8,6 @@ malformed rows, and makes what grows with items and distinct queries alone.
 import functools
 import itertools
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import apache_beam as beam
 import numpy as np
@@ -27,6 +26,7 @@ from pipelines.common.disk import save_array
 from pipelines.common.k_core import Totals
 from pipelines.common.owners import Owners
 from pipelines.common.sequences import Settings
+from pipelines.common.staging import Staging
 from pipelines.common.writer import Summary
 
 PART_BYTES = 64 << 20  # Size of the part of a raw log that a worker handles at once.
@@ -36,7 +36,7 @@ class PartsEngine:
     """The end of a job, from the files that `beam_parts.save_part` saved.
 
     Args:
-        staging: The dataset's folder; its folder "work" holds the job's own files.
+        staging: The folders to fill.
         num_bytes: Size of the raw logs.
         flags: Beam's own flags, such as --runner=DirectRunner.
 
@@ -44,10 +44,10 @@ class PartsEngine:
         UserError: Beam has no such flag.
     """
 
-    def __init__(self, staging: Path, num_bytes: int, flags: Sequence[str]):
+    def __init__(self, staging: Staging, num_bytes: int, flags: Sequence[str]):
         self._options = parse_options(flags)
         self._staging = staging
-        self._work = staging / "work"
+        self._work = staging.work
         self._num_parts = max(-(-num_bytes // PART_BYTES), 1)
         self._num_items = 0
         self._num_steps = 0
@@ -197,7 +197,7 @@ class PartsEngine:
             parts.write_part,
             num_shards=len(numbers),
             work=self._work,
-            staging=self._staging,
+            directory=self._staging.shards,
             settings=settings,
         )
         return write_shards(

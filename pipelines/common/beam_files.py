@@ -16,13 +16,18 @@ import apache_beam as beam
 
 from pipelines.common.beam_pairs import map_pairs
 from pipelines.common.disk import writing
+from sar_tf.files import local_file
+from sar_tf.paths import AnyPath
 
 NUM_FILES = 64  # For rows that are spread over files by a checksum.
 
 
 @contextlib.contextmanager
-def written_once(path: Path, work: Path) -> Iterator[Path]:
+def written_once(path: AnyPath, work: AnyPath) -> Iterator[Path]:
     """Gives a new name in `work` to write to, then renames the file to `path`.
+
+    If `path` is remote, the name is that of a temporary file of the worker, which is
+    copied at the end.
 
     Args:
         path: The file to make or replace.
@@ -30,18 +35,22 @@ def written_once(path: Path, work: Path) -> Iterator[Path]:
             leaves there goes with it.
     """
     with writing(path):
+        if not isinstance(work, Path):
+            with local_file(path) as own:
+                yield own
+            return
         beside = work / f"unfinished-{uuid.uuid4().hex}{path.suffix}"
         yield beside
         beside.replace(path)
 
 
-def save_object(path: Path, value: Any, work: Path) -> None:
+def save_object(path: AnyPath, value: Any, work: AnyPath) -> None:
     """Writes one object; see `load_object`."""
     with written_once(path, work) as beside:
         beside.write_bytes(pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
 
 
-def load_object(path: Path) -> Any:
+def load_object(path: AnyPath) -> Any:
     """Reads what `save_object` wrote."""
     # The job itself wrote the file, into its own folder.
     return pickle.loads(path.read_bytes())
@@ -62,7 +71,7 @@ class Save(beam.PTransform):
         name: First part of the files' names.
     """
 
-    def __init__(self, work: Path, name: str):
+    def __init__(self, work: AnyPath, name: str):
         super().__init__()
         self._work = work
         self._name = name
@@ -75,17 +84,17 @@ class Save(beam.PTransform):
         )
 
 
-def _save_rows(file: int, values: Iterable[Any], work: Path, name: str) -> None:
+def _save_rows(file: int, values: Iterable[Any], work: AnyPath, name: str) -> None:
     path = work / f"{name}-{file:05d}.rows"
     with written_once(path, work) as beside, open(beside, "wb") as stream:
         for value in values:
             pickle.dump(value, stream, pickle.HIGHEST_PROTOCOL)
 
 
-def load_rows(work: Path, name: str) -> Iterator[Any]:
+def load_rows(work: AnyPath, name: str) -> Iterator[Any]:
     """The rows that `Save` saved, one after another, by the number of the file."""
     for path in sorted(work.glob(f"{name}-*.rows")):
-        with open(path, "rb") as stream:
+        with path.open("rb") as stream:
             while stream.peek(1):
                 # The job itself wrote the file, into its own folder.
                 yield pickle.load(stream)

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 import apache_beam as beam
 import numpy as np
@@ -11,6 +10,7 @@ from apache_beam.transforms.stats import ApproximateQuantiles
 from pipelines.common.beam_files import Save, load_rows, written_once
 from pipelines.common.beam_pairs import flat_map_pairs, map_pairs
 from pipelines.common.disk import writing
+from sar_tf.paths import AnyPath
 
 MAX_RANGES = 1000
 SAMPLE_EVERY = 16  # One of so many raw ids is looked at to find equal ranges.
@@ -24,18 +24,18 @@ class VocabularyFiles:
         name: The name that `RankIds` had.
     """
 
-    def __init__(self, work: Path, name: str):
+    def __init__(self, work: AnyPath, name: str):
         self._paths = sorted(work.glob(f"{name}-*.ids"))
         self._size = sum(load_rows(work, f"{name}-sizes"))
 
     def __len__(self) -> int:
         return self._size
 
-    def save(self, path: Path) -> None:
+    def save(self, path: AnyPath) -> None:
         """Writes one raw id on each line; the line number, from 1, is the dense id."""
-        with writing(path), open(path, "wb") as file:
+        with writing(path), path.open("wb") as file:
             for part in self._paths:
-                with open(part, "rb") as ids:
+                with part.open("rb") as ids:
                     shutil.copyfileobj(ids, file)
 
 
@@ -52,7 +52,7 @@ class RankIds(beam.PTransform):
         num_ranges: Number of ranges, at most `MAX_RANGES`.
     """
 
-    def __init__(self, work: Path, name: str, num_ranges: int):
+    def __init__(self, work: AnyPath, name: str, num_ranges: int):
         super().__init__()
         self._work = work
         self._name = name
@@ -106,7 +106,7 @@ def _rank(
     number: int,
     chunks: Iterable[tuple[int, np.ndarray]],
     sizes: dict[int, int],
-    work: Path,
+    work: AnyPath,
     name: str,
 ) -> Iterator[tuple[int, tuple[int, np.ndarray]]]:
     parts, chunks = zip(*chunks, strict=True)

@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -17,11 +16,13 @@ from pipelines.common.behaviors import (
 )
 from pipelines.common.codes import encode_behaviors
 from pipelines.common.dense_ids import DenseIds
+from pipelines.common.disk import load_array, open_arrays
 from pipelines.common.k_core import active_users, list_interactions
 from pipelines.common.ragged import find_sorted
 from pipelines.common.sequences import Settings, part_records
 from pipelines.common.summary import Step
 from pipelines.common.writer import ShardSummary
+from sar_tf.paths import AnyPath
 
 
 class KeptByPart:
@@ -42,18 +43,22 @@ class KeptByPart:
         return Step(rule, self.num_users, items, int(num_behaviors.sum()))
 
 
-def part_numbers(work: Path) -> list[int]:
+def part_numbers(work: AnyPath) -> list[int]:
     """The numbers of the parts that have users."""
     return _numbers(work, "behaviors-*.pickle")
 
 
-def numbers_with_users(work: Path) -> list[int]:
+def numbers_with_users(work: AnyPath) -> list[int]:
     """The numbers of the parts that have kept users, after `save_dense_ids`."""
     return _numbers(work, "dense-*.pickle")
 
 
 def save_part(
-    number: int, behaviors: Behaviors, keys: np.ndarray, raw_ids: np.ndarray, work: Path
+    number: int,
+    behaviors: Behaviors,
+    keys: np.ndarray,
+    raw_ids: np.ndarray,
+    work: AnyPath,
 ) -> None:
     """Saves the behaviors of a part's users for `encode_part`.
 
@@ -70,7 +75,7 @@ def save_part(
 
 def encode_part(
     number: int,
-    work: Path,
+    work: AnyPath,
     kinds: Sequence[str],
     rules: Callable[[Behaviors], tuple[Behaviors, ...]],
 ) -> Grouped:
@@ -90,20 +95,20 @@ def encode_part(
     return grouped._replace(path=path)
 
 
-def clicked_items(path: Path, step: int) -> Counts:
+def clicked_items(path: AnyPath, step: int) -> Counts:
     """The items that a part has after a rule, each once."""
-    with np.load(path) as arrays:
+    with open_arrays(path) as arrays:
         return count_ids(arrays[f"items_{step}"])
 
 
-def count_interactions(path: Path) -> Counts:
+def count_interactions(path: AnyPath) -> Counts:
     """Number of interactions of a part's users with each item."""
     _, item, _ = list_interactions(path)
     return count_ids(item)
 
 
 def keep_users(
-    number: int, work: Path, min_interactions: int, need_both: bool
+    number: int, work: AnyPath, min_interactions: int, need_both: bool
 ) -> tuple[int, Counts]:
     """Drops a part's users who have few interactions with the kept items.
 
@@ -118,7 +123,7 @@ def keep_users(
         Number of users that are left, and of their interactions with each item.
     """
     path = _grouped_path(work, number)
-    items = np.load(work / "kept_items.npy", mmap_mode="r")
+    items = load_array(work / "kept_items.npy")
     is_kept = active_users(path, items, min_interactions, need_both)
     with written_once(_kept_path(work, number), work) as beside:
         np.save(beside, is_kept)
@@ -126,12 +131,12 @@ def keep_users(
     return int(is_kept.sum()), count_ids(item[is_kept[user]])
 
 
-def kept_texts(number: int, work: Path) -> tuple[int, np.ndarray]:
+def kept_texts(number: int, work: AnyPath) -> tuple[int, np.ndarray]:
     """The sorted raw ids of a part's kept users."""
     return number, np.sort(_kept_users(number, work)[1])
 
 
-def save_dense_ids(number: int, dense_ids: np.ndarray, work: Path) -> None:
+def save_dense_ids(number: int, dense_ids: np.ndarray, work: AnyPath) -> None:
     """Saves the keys of a part's kept users and their dense ids.
 
     Args:
@@ -145,14 +150,14 @@ def save_dense_ids(number: int, dense_ids: np.ndarray, work: Path) -> None:
     save_object(work / f"dense-{number:06d}.pickle", (keys, own), work)
 
 
-def count_sessions(number: int, work: Path, kind: str) -> Counts:
+def count_sessions(number: int, work: AnyPath, kind: str) -> Counts:
     """Number of a part's kept sessions of each "query" or "source"."""
-    is_kept = np.load(_kept_path(work, number))
+    is_kept = load_array(_kept_path(work, number))
     return count_ids(session_codes(_grouped_path(work, number), is_kept, kind))
 
 
 @functools.lru_cache(maxsize=1)
-def load_dense_ids(work: Path) -> DenseIds:
+def load_dense_ids(work: AnyPath) -> DenseIds:
     """Dense ids of items, queries and sources, once a process."""
     return DenseIds.load(work)
 
@@ -161,8 +166,8 @@ def write_part(
     index: int,
     number: int,
     num_shards: int,
-    work: Path,
-    staging: Path,
+    work: AnyPath,
+    directory: AnyPath,
     settings: Settings,
 ) -> tuple[int, ShardSummary]:
     """Writes the records of a part's users as a shard, see `write_whole_shard`.
@@ -172,32 +177,32 @@ def write_part(
         number: Of the part.
         num_shards: Number of all shards.
         work: The job's own folder.
-        staging: The dataset's folder.
+        directory: Folder for the shard.
         settings: The same for all parts.
     """
     users, user_ids = load_object(work / f"dense-{number:06d}.pickle")
     ids = load_dense_ids(work)._replace(users=users, user_ids=user_ids)
     records = part_records(_grouped_path(work, number), ids, settings)
     return write_whole_shard(
-        index, num_shards, records, settings.num_items, work, staging
+        index, num_shards, records, settings.num_items, work, directory
     )
 
 
-def _numbers(work: Path, pattern: str) -> list[int]:
+def _numbers(work: AnyPath, pattern: str) -> list[int]:
     return [int(path.stem.rpartition("-")[2]) for path in sorted(work.glob(pattern))]
 
 
-def _grouped_path(work: Path, number: int) -> Path:
+def _grouped_path(work: AnyPath, number: int) -> AnyPath:
     return work / f"grouped-{number:06d}.npz"
 
 
-def _kept_path(work: Path, number: int) -> Path:
+def _kept_path(work: AnyPath, number: int) -> AnyPath:
     return work / f"kept_users-{number:06d}.npy"
 
 
-def _kept_users(number: int, work: Path) -> tuple[np.ndarray, np.ndarray]:
+def _kept_users(number: int, work: AnyPath) -> tuple[np.ndarray, np.ndarray]:
     """Sorted keys of a part's kept users, and the raw id of each."""
     _, keys, texts = load_object(work / f"behaviors-{number:06d}.pickle")
-    with np.load(_grouped_path(work, number)) as arrays:
-        kept = arrays["users"][np.load(_kept_path(work, number))]
+    with open_arrays(_grouped_path(work, number)) as arrays:
+        kept = arrays["users"][load_array(_kept_path(work, number))]
     return kept, texts[find_sorted(keys, kept)[0]]

@@ -3,7 +3,6 @@
 import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -11,6 +10,7 @@ import apache_beam as beam
 from pipelines.common.beam_files import NUM_FILES, Save, load_rows
 from pipelines.common.rejects import Rejects
 from pipelines.common.report import BadRow, Report, merge_reports
+from sar_tf.paths import AnyPath
 
 REPORT, SIZES, BAD = "report", "sizes", "bad"
 LATER = "later"  # Malformed rows that show only beside others.
@@ -33,7 +33,7 @@ class ParsePieces(beam.PTransform):
     def __init__(
         self,
         parse: Callable[[Any], tuple[Any, Report]],
-        work: Path,
+        work: AnyPath,
         name: str,
         kind: type[Report] = Report,
     ):
@@ -88,7 +88,7 @@ class PieceReport:
         report: The sum of the reports of all pieces.
     """
 
-    def __init__(self, work: Path, name: str):
+    def __init__(self, work: AnyPath, name: str):
         self._work = work
         self._name = name
         self.report: Any = next(load_rows(work, f"{name}-{REPORT}"))
@@ -98,7 +98,7 @@ class PieceReport:
         rejects: Rejects,
         kinds: Sequence[str],
         max_bad_fraction: float,
-        file_of: Callable[[int], tuple[Path, str, int]],
+        file_of: Callable[[int], tuple[AnyPath, str, int]],
     ) -> None:
         """Lists the malformed rows, and fails the job if a file has too many.
 
@@ -113,7 +113,7 @@ class PieceReport:
             UserError: Too many rows of a file are malformed.
         """
         before: dict[int, int] = {}
-        lines: Counter[Path] = Counter()
+        lines: Counter[AnyPath] = Counter()
         rows: Counter[str] = Counter()
         for index, num_lines, num_rows in sorted(
             load_rows(self._work, f"{self._name}-{SIZES}")

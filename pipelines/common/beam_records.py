@@ -1,7 +1,6 @@
 """Writes shards from a Beam pipeline, and sums up what they hold."""
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -14,6 +13,7 @@ from pipelines.common.beam_pairs import map_pairs
 from pipelines.common.beam_run import run_pipeline
 from pipelines.common.writer import ShardSummary, Summary, shard_name, write_shard
 from sar_tf.data.schema import TASKS, UserRecord
+from sar_tf.paths import AnyPath
 
 
 def write_whole_shard(
@@ -21,8 +21,8 @@ def write_whole_shard(
     num_shards: int,
     records: Iterable[UserRecord],
     num_items: int,
-    work: Path,
-    staging: Path,
+    work: AnyPath,
+    directory: AnyPath,
 ) -> tuple[int, ShardSummary]:
     """Writes a shard, which appears when it is complete; may be called again.
 
@@ -31,9 +31,9 @@ def write_whole_shard(
         records: In the order of dense users.
         num_items: The highest dense item id.
         work: The job's own folder.
-        staging: The dataset's folder.
+        directory: Folder for the shard.
     """
-    path = staging / shard_name(index, num_shards)
+    path = directory / shard_name(index, num_shards)
     with written_once(path, work) as beside:
         summary = write_shard(beside, records, num_items)
     return index, summary._replace(shards=[{**summary.shards[0], "file": path.name}])
@@ -44,7 +44,7 @@ def write_shards(
     parts: Iterable[Any],
     write: Callable[[int, Any], tuple[int, ShardSummary]],
     num_items: int,
-    work: Path,
+    work: AnyPath,
 ) -> Summary:
     """Writes a shard for each part, in a pipeline of its own.
 
@@ -69,7 +69,7 @@ def write_shards(
 class _SaveSummaries(beam.PTransform):
     """Saves `(index, summary)` of each shard for `_load_summary`."""
 
-    def __init__(self, work: Path):
+    def __init__(self, work: AnyPath):
         super().__init__()
         self._work = work
 
@@ -87,7 +87,7 @@ class _SaveSummaries(beam.PTransform):
         )
 
 
-def _load_summary(work: Path, num_items: int) -> Summary:
+def _load_summary(work: AnyPath, num_items: int) -> Summary:
     """The sum of all shards that `_SaveSummaries` saved."""
     summary = Summary.empty(num_items)
     for _, shard in sorted(load_rows(work, "shards"), key=lambda pair: pair[0]):

@@ -2,7 +2,6 @@
 
 import pickle
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 import apache_beam as beam
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from pipelines.common.beam_files import NUM_FILES, load_object, written_once
 from pipelines.common.beam_pairs import map_pairs
 from pipelines.common.keys import merge_texts, part_of, texts_path
+from sar_tf.paths import AnyPath
 
 Texts = tuple[np.ndarray, list[str]]  # Sorted distinct keys, and the text of each.
 
@@ -24,7 +24,7 @@ class SaveTexts(beam.PTransform):
         kinds: Which of them to save, such as "query".
     """
 
-    def __init__(self, work: Path, kinds: Sequence[str]):
+    def __init__(self, work: AnyPath, kinds: Sequence[str]):
         super().__init__()
         self._work = work
         self._kinds = kinds
@@ -38,7 +38,7 @@ class SaveTexts(beam.PTransform):
         )
 
 
-def load_keys(work: Path, kind: str) -> list[np.ndarray]:
+def load_keys(work: AnyPath, kind: str) -> list[np.ndarray]:
     """The keys of one kind that `SaveTexts` saved, in several arrays."""
     paths = work.glob(f"texts-{kind}-*.pickle")
     return [np.zeros(0, np.int64), *(load_object(path)[0] for path in paths)]
@@ -66,7 +66,7 @@ def _texts_by_file(
 
 
 def _save_texts(
-    file: int, found: Iterable[Texts], work: Path, kinds: Sequence[str]
+    file: int, found: Iterable[Texts], work: AnyPath, kinds: Sequence[str]
 ) -> None:
     kind = kinds[file // NUM_FILES]
     keys, texts = merge_texts(kind, found)

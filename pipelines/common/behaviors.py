@@ -1,11 +1,11 @@
 """Behaviors of some users: rows of a log to recommendations and search sessions."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.common.disk import save_arrays
+from pipelines.common.disk import open_arrays, save_arrays
+from sar_tf.paths import AnyPath
 
 # Rows of a log, in a job's own codes.
 REC = np.dtype([(name, np.int64) for name in ("user", "item", "time", "line")])
@@ -62,12 +62,12 @@ class Behaviors(NamedTuple):
 class Grouped(NamedTuple):
     """One part's file of behaviors, and numbers of each step of the job's rules."""
 
-    path: Path
+    path: AnyPath
     num_users: list[int]
     num_events: list[int]
 
 
-def save_behaviors(path: Path, steps: tuple[Behaviors, ...]) -> Grouped:
+def save_behaviors(path: AnyPath, steps: tuple[Behaviors, ...]) -> Grouped:
     """Saves the behaviors of one part's users.
 
     Args:
@@ -109,7 +109,7 @@ def save_behaviors(path: Path, steps: tuple[Behaviors, ...]) -> Grouped:
     )
 
 
-def session_codes(path: Path, is_kept: np.ndarray, kind: str) -> np.ndarray:
+def session_codes(path: AnyPath, is_kept: np.ndarray, kind: str) -> np.ndarray:
     """The code of each session of the kept users.
 
     Args:
@@ -117,7 +117,7 @@ def session_codes(path: Path, is_kept: np.ndarray, kind: str) -> np.ndarray:
         is_kept: [users] whether each user of the part is kept.
         kind: "query" or "source".
     """
-    with np.load(path) as arrays:
+    with open_arrays(path) as arrays:
         return arrays[f"session_{kind}"][is_kept[arrays["session_user"]]]
 
 

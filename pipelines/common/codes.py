@@ -1,28 +1,28 @@
 """A job's own codes of items, queries and sources: places among their sorted keys."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from pipelines.common.behaviors import Behaviors
-from pipelines.common.disk import save_array
+from pipelines.common.disk import map_array, save_array
+from sar_tf.paths import AnyPath
 
 CODES = ("query", "source")  # Texts of sessions, besides items.
 
 
-def save_codes(work: Path, kind: str, keys: np.ndarray) -> None:
+def save_codes(work: AnyPath, kind: str, keys: np.ndarray) -> None:
     """Saves the sorted distinct keys of "item", "query" or "source"."""
     save_array(work / f"{kind}_keys.npy", keys)
 
 
-def load_codes(work: Path, kind: str) -> np.ndarray:
+def load_codes(work: AnyPath, kind: str) -> np.ndarray:
     """What `save_codes` saved."""
-    return np.load(work / f"{kind}_keys.npy", mmap_mode="r")
+    return map_array(work / f"{kind}_keys.npy")
 
 
 def encode_behaviors(
-    behaviors: Behaviors, work: Path, kinds: Sequence[str]
+    behaviors: Behaviors, work: AnyPath, kinds: Sequence[str]
 ) -> Behaviors:
     """Behaviors with codes in the place of keys.
 

@@ -1,12 +1,12 @@
 """Dense ids of a job's own codes."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from pipelines.common.disk import save_arrays
+from pipelines.common.disk import open_arrays, save_arrays
 from pipelines.common.ragged import RaggedTable
+from sar_tf.paths import AnyPath
 
 
 class DenseIds(NamedTuple):
@@ -25,12 +25,12 @@ class DenseIds(NamedTuple):
         """Dense words of query 0 (none), 1, …"""
         return RaggedTable(self.words, self.words_splits)
 
-    def save(self, work: Path) -> None:
+    def save(self, work: AnyPath) -> None:
         """Saves them for the job's other processes."""
         save_arrays(work / "dense_ids.npz", **self._asdict())
 
     @classmethod
-    def load(cls, work: Path) -> "DenseIds":
+    def load(cls, work: AnyPath) -> "DenseIds":
         """Loads what `save` saved."""
-        with np.load(work / "dense_ids.npz") as arrays:
+        with open_arrays(work / "dense_ids.npz") as arrays:
             return cls(**arrays)

@@ -2,13 +2,17 @@
 
 import argparse
 import contextlib
+import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
 
-from sar_tf.files import whole_folder
+from sar_tf.files import copy_file, folder_beside, whole_folder
+from sar_tf.paths import AnyPath, RemotePath, as_path, remove_tree
+
+LAST = "dataset_info.json"  # Makes a folder a dataset.
 
 
 class UserError(Exception):
@@ -30,9 +34,10 @@ def argument_parser(
     )
     parser.add_argument(
         "--output_dir",
-        type=Path,
+        type=as_path,
         required=needs_output,
-        help="folder to make; it must be empty if it exists",
+        help="folder to make; it must be empty if it exists; may be remote, such as "
+        "gs://bucket/dataset",
     )
     parser.add_argument(
         "--seed",
@@ -100,24 +105,27 @@ def run(
         sys.exit(f"{parser.prog}: interrupted, nothing was written")
 
 
-def require_file(path: Path, flag: str) -> None:
+def require_file(path: AnyPath, flag: str) -> None:
     """Raises a UserError that names the flag if the input file does not exist."""
     if not path.is_file():
         raise UserError(f"--{flag} {path}: no such file")
 
 
 @contextlib.contextmanager
-def staged_output(output_dir: Path) -> Iterator[Path]:
+def staged_output(output_dir: str | os.PathLike) -> Iterator[Path]:
     """Gives a hidden folder to write into, renamed to output_dir when complete.
 
     A job that fails removes the hidden folder. If a job is killed, the next one with
     the same output_dir removes it.
 
+    For a remote output_dir the folder is a temporary one of this machine. Its files are
+    copied at the end, dataset_info.json last.
+
     Raises:
         UserError: output_dir is a file or holds files.
-        WriteError: Another job is writing output_dir.
+        WriteError: Another job is writing a local output_dir.
     """
-    output_dir = Path(output_dir).resolve()
+    output_dir = as_path(output_dir).resolve()
     if output_dir.exists() and not output_dir.is_dir():
         raise UserError(f"--output_dir {output_dir} is a file; name a folder")
     if output_dir.is_dir() and any(output_dir.iterdir()):
@@ -125,8 +133,31 @@ def staged_output(output_dir: Path) -> Iterator[Path]:
             f"--output_dir {output_dir} already holds files; name another folder, "
             "or delete this one first"
         )
+    if isinstance(output_dir, RemotePath):
+        with folder_beside(output_dir) as folder, _removed_on_error(output_dir):
+            yield folder
+            _copy_folder(folder, output_dir)
+        return
     with whole_folder(output_dir) as staging:
         yield staging
+
+
+@contextlib.contextmanager
+def _removed_on_error(output_dir: RemotePath) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        remove_tree(output_dir)
+        raise
+
+
+def _copy_folder(folder: Path, target: RemotePath) -> None:
+    """Copies all files of a folder; the one named `LAST` comes last."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    for path in sorted(files, key=lambda path: (path.name == LAST, path)):
+        copied = target / path.relative_to(folder).as_posix()
+        copied.parent.mkdir()
+        copy_file(path, copied)
 
 
 def seed_number(text: str) -> int:

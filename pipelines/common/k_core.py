@@ -2,13 +2,14 @@
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from pipelines.common.behaviors import Grouped
+from pipelines.common.disk import open_arrays
 from pipelines.common.summary import Step
+from sar_tf.paths import AnyPath
 
 
 @dataclasses.dataclass
@@ -36,7 +37,7 @@ class Kept:
 
 
 def filter_interactions(
-    paths: Sequence[Path], num_items: int, min_interactions: int, need_both: bool
+    paths: Sequence[AnyPath], num_items: int, min_interactions: int, need_both: bool
 ) -> Kept:
     """Drops users and items with few interactions, until all others have enough.
 
@@ -53,7 +54,7 @@ def filter_interactions(
     """
     kept = Kept([], np.ones(num_items, bool))
     for path in paths:
-        with np.load(path) as arrays:
+        with open_arrays(path) as arrays:
             kept.users.append(np.ones(len(arrays["users"]), bool))
     while True:
         item_counts = np.zeros(num_items, np.int64)
@@ -87,7 +88,7 @@ class Totals(NamedTuple):
         for index in range(len(grouped[0].num_users)):
             clicked = np.zeros(num_items, bool)
             for part in grouped:
-                with np.load(part.path) as arrays:
+                with open_arrays(part.path) as arrays:
                     clicked[arrays[f"items_{index}"]] = True
             items.append(int(clicked.sum()))
         return cls(
@@ -115,7 +116,7 @@ def list_steps(
 
 
 def active_users(
-    path: Path, items: np.ndarray, min_interactions: int, need_both: bool
+    path: AnyPath, items: np.ndarray, min_interactions: int, need_both: bool
 ) -> np.ndarray:
     """[users] whether each user of a part has enough interactions with these items.
 
@@ -126,7 +127,7 @@ def active_users(
     """
     user, item, is_rec = list_interactions(path)
     user, is_rec = user[items[item]], is_rec[items[item]]
-    with np.load(path) as arrays:
+    with open_arrays(path) as arrays:
         num_users = len(arrays["users"])
         searches = np.bincount(arrays["session_user"], minlength=num_users)
     interactions = np.bincount(user, minlength=num_users)
@@ -138,9 +139,9 @@ def active_users(
     return is_active & (interactions >= min_interactions)
 
 
-def list_interactions(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def list_interactions(path: AnyPath) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """User, item and "is a recommendation" of each interaction of a part."""
-    with np.load(path) as arrays:
+    with open_arrays(path) as arrays:
         searcher = arrays["session_user"][arrays["click_session"]]
         user = np.concatenate([arrays["rec_user"], searcher])
         item = np.concatenate([arrays["rec_item"], arrays["click_item"]])

@@ -7,7 +7,6 @@ of one key are found when the texts are looked up.
 
 import pickle
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,6 +14,7 @@ import pandas as pd
 from pipelines.common.disk import writing
 from pipelines.common.job import UserError
 from pipelines.common.ragged import find_sorted
+from sar_tf.paths import AnyPath
 
 NO_KEY = 0  # Key of the empty text.
 
@@ -44,7 +44,9 @@ def part_of(keys: np.ndarray, num_parts: int) -> np.ndarray:
     return (keys.view(np.uint64) % np.uint64(num_parts)).astype(np.int64)
 
 
-def save_texts(work: Path, kind: str, piece: int, texts: Sequence[str]) -> np.ndarray:
+def save_texts(
+    work: AnyPath, kind: str, piece: int, texts: Sequence[str]
+) -> np.ndarray:
     """Saves the distinct texts of one piece, and gives their keys.
 
     Args:
@@ -59,7 +61,7 @@ def save_texts(work: Path, kind: str, piece: int, texts: Sequence[str]) -> np.nd
 
 
 def save_distinct(
-    work: Path, kind: str, piece: int, keys: np.ndarray, texts: list[str]
+    work: AnyPath, kind: str, piece: int, keys: np.ndarray, texts: list[str]
 ) -> None:
     """Saves what `distinct_texts` gives; other arguments as in `save_texts`."""
     path = texts_path(work, kind, piece)
@@ -74,7 +76,7 @@ def distinct_texts(texts: Sequence[str]) -> tuple[np.ndarray, list[str]]:
     return keys, texts[first].tolist()
 
 
-def texts_path(work: Path, kind: str, piece: int) -> Path:
+def texts_path(work: AnyPath, kind: str, piece: int) -> AnyPath:
     """The file of one piece's keys and texts, a pair that is pickled."""
     return work / f"texts-{kind}-{piece:06d}.pickle"
 
@@ -100,7 +102,7 @@ def merge_texts(
     return distinct, chosen
 
 
-def find_texts(work: Path, kind: str, keys: np.ndarray) -> np.ndarray:
+def find_texts(work: AnyPath, kind: str, keys: np.ndarray) -> np.ndarray:
     """[keys] the text of each key.
 
     Args:
@@ -113,7 +115,7 @@ def find_texts(work: Path, kind: str, keys: np.ndarray) -> np.ndarray:
     found = np.full(len(keys), "", object)
     is_found = keys == NO_KEY
     for path in sorted(work.glob(f"texts-{kind}-*.pickle")):
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             # The job itself wrote the file, into its own folder.
             own, texts = pickle.load(file)
         if not len(keys):

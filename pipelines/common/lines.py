@@ -2,19 +2,20 @@
 
 import itertools
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
+
+from sar_tf.paths import AnyPath
 
 PIECE_BYTES = 8 << 20
 
 _NEWLINE, _QUOTE = 10, 34
 
 
-def cut_lines(path: Path, has_header: bool) -> Iterator[tuple[int, int]]:
+def cut_lines(path: AnyPath, has_header: bool) -> Iterator[tuple[int, int]]:
     """First and last byte of pieces of whole lines, without the header."""
     size = path.stat().st_size
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         if has_header:
             file.readline()
         cuts = [file.tell()]

@@ -1,15 +1,17 @@
 """From the behaviors of each part's users to shards, in processes of one machine."""
 
 import functools
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipelines.common.behaviors import Grouped, session_codes
 from pipelines.common.codes import CODES, load_codes
+from pipelines.common.disk import open_arrays
 from pipelines.common.k_core import Kept, Totals, filter_interactions
 from pipelines.common.processes import ProcessPool
+from pipelines.common.staging import Staging
+from sar_tf.paths import AnyPath
 from sar_tf.startup import import_tensorflow
 
 if TYPE_CHECKING:
@@ -21,13 +23,13 @@ class LocalParts:
     """The end of a job, from the files that `save_behaviors` saved; use it in a `with`.
 
     Args:
-        staging: The dataset's folder; its folder "work" holds the job's own files.
+        staging: The folders to fill.
         num_parts: Number of parts of the users.
     """
 
-    def __init__(self, staging: Path, num_parts: int):
-        self._staging = staging
-        self._work = staging / "work"
+    def __init__(self, staging: Staging, num_parts: int):
+        self._shards = staging.shards
+        self._work = staging.work
         self._num_parts = num_parts
         self._pool = ProcessPool(num_parts, prepare=import_tensorflow)
         self._grouped: list[Grouped] = []
@@ -55,7 +57,7 @@ class LocalParts:
         """The sorted keys of the kept users."""
         users = []
         for path, is_kept in self._parts():
-            with np.load(path) as arrays:
+            with open_arrays(path) as arrays:
                 users.append(arrays["users"][is_kept])
         return np.sort(np.concatenate(users))
 
@@ -79,13 +81,13 @@ class LocalParts:
             write_part,
             num_parts=self._num_parts,
             work=self._work,
-            directory=self._staging,
+            directory=self._shards,
             settings=settings,
         )
         shards = self._pool.map(write, range(self._num_parts), self._paths())
         return sum_up(shards, settings.num_items, self._kept.num_users)
 
-    def _paths(self) -> list[Path]:
+    def _paths(self) -> list[AnyPath]:
         return [part.path for part in self._grouped]
 
     def _parts(self):

@@ -24,7 +24,7 @@ class OnDisk:
     """Makes arrays in files.
 
     Args:
-        work: The job's own folder, which holds the files.
+        work: A folder of this machine, which holds the files.
     """
 
     def __init__(self, work: Path):

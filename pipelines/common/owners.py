@@ -1,6 +1,5 @@
 """The kept users and items, and the used queries and sources: raw and dense ids."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +8,7 @@ from pipelines.common.codes import load_codes
 from pipelines.common.disk import save_array
 from pipelines.common.keys import find_texts
 from pipelines.common.vocabulary import SavedIds, Vocabulary
+from sar_tf.paths import AnyPath
 
 
 class Owners(NamedTuple):
@@ -22,7 +22,7 @@ class Owners(NamedTuple):
     vocabulary: SavedIds
 
     @classmethod
-    def of(cls, work: Path, kind: str, keys: np.ndarray) -> "Owners":
+    def of(cls, work: AnyPath, kind: str, keys: np.ndarray) -> "Owners":
         """The owners with these sorted keys; also saves the keys for `features`."""
         texts = find_texts(work, kind, keys)
         order = np.argsort(texts, kind="stable")
@@ -33,7 +33,7 @@ class Owners(NamedTuple):
 
 
 def dense_codes(
-    work: Path, kind: str, counts: np.ndarray
+    work: AnyPath, kind: str, counts: np.ndarray
 ) -> tuple[Vocabulary, np.ndarray]:
     """The texts of the used codes, and the dense id of each code.
 

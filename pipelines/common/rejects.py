@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pipelines.common.disk import writing
 from pipelines.common.job import UserError
+from sar_tf.files import copy_file
+from sar_tf.paths import AnyPath, as_path
 
 FILE_NAME = "rejects.csv"
 MAX_TEXT = 200  # Characters kept of a row's raw text.
@@ -20,12 +22,12 @@ class Rejects:
     does not grow with the number of rows.
 
     Args:
-        path: The file to write.
+        path: The file to write, of this machine.
         keep_at: New place of the file if `check` fails the job, because a failed job
             removes its folder.
     """
 
-    def __init__(self, path: Path, keep_at: Path | None = None):
+    def __init__(self, path: Path, keep_at: AnyPath | None = None):
         self.path = Path(path)
         self.counts: dict[str, Counter[str]] = {}  # Source -> reason -> rows.
         self.num_rows: dict[str, int] = {}  # Source -> rows, of checked files.
@@ -36,9 +38,9 @@ class Rejects:
             keep_at.unlink(missing_ok=True)
 
     @classmethod
-    def of_output(cls, staging: Path, output_dir: Path) -> "Rejects":
+    def of_output(cls, staging: Path, output_dir: AnyPath) -> "Rejects":
         """The rejects of a job; a failed job keeps the file beside output_dir."""
-        output_dir = Path(output_dir).resolve()
+        output_dir = as_path(output_dir).resolve()
         keep_at = output_dir.with_name(f"{output_dir.name}.{FILE_NAME}")
         return cls(staging / FILE_NAME, keep_at)
 
@@ -78,9 +80,10 @@ class Rejects:
         if bad <= max_bad_fraction * num_rows and bad < max(num_rows, 1):
             return
         self.close()
-        path = self.path
+        path: AnyPath = self.path
         if self._keep_at is not None:
-            path = self.path.replace(self._keep_at)
+            path = self._keep_at
+            copy_file(self.path, path)
         reasons = ", ".join(f"{reason}: {n}" for reason, n in counts.most_common())
         allowed = f"more than --max_bad_fraction={max_bad_fraction:g} allows"
         if bad == num_rows:

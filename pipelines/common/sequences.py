@@ -1,17 +1,18 @@
 """Builds the records of users from their behaviors."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from pipelines.common.dense_ids import DenseIds
+from pipelines.common.disk import open_arrays
 from pipelines.common.negatives import NUM_CANDIDATES, draw_negatives, user_generator
 from pipelines.common.ragged import RaggedTable, find_sorted
 from pipelines.common.splits import Splits, history_ends
 from pipelines.common.writer import ShardSummary, shard_name, write_shard
 from sar_tf.data.schema import REC, SEARCH, SPLITS, Ragged, UserRecord
+from sar_tf.paths import AnyPath
 
 # Clicked items of a session in a history; all clicked items are targets.
 MAX_CLICKED_ITEMS = 5
@@ -110,10 +111,10 @@ def user_record(
 
 def write_part(
     part: int,
-    grouped: Path,
+    grouped: AnyPath,
     num_parts: int,
-    work: Path,
-    directory: Path,
+    work: AnyPath,
+    directory: AnyPath,
     settings: Settings,
 ) -> ShardSummary:
     """Writes the records of one part's users as a shard.
@@ -132,7 +133,7 @@ def write_part(
 
 
 def part_records(
-    grouped: Path, ids: DenseIds, settings: Settings
+    grouped: AnyPath, ids: DenseIds, settings: Settings
 ) -> Iterator[UserRecord]:
     """Builds the records of one part's users.
 
@@ -141,7 +142,7 @@ def part_records(
         ids: Dense ids; of users at least the part's own.
         settings: The same for all parts.
     """
-    with np.load(grouped) as arrays:
+    with open_arrays(grouped) as arrays:
         part = dict(arrays)
     place, is_kept = find_sorted(ids.users, part["users"])
     users = np.where(is_kept, ids.user_ids[place], 0)

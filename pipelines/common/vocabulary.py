@@ -1,13 +1,13 @@
 """Raw ids to dense ids."""
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
 from pipelines.common.disk import writing
+from sar_tf.paths import AnyPath
 
 
 class SavedIds(Protocol):
@@ -15,7 +15,7 @@ class SavedIds(Protocol):
 
     def __len__(self) -> int: ...
 
-    def save(self, path: Path) -> None:
+    def save(self, path: AnyPath) -> None:
         """Writes one raw id on each line; the line number, from 1, is the dense id."""
 
 
@@ -65,7 +65,7 @@ class Vocabulary:
         """All raw ids in the order of their dense ids 1, 2, …"""
         return self._index.to_numpy()
 
-    def save(self, path: Path) -> None:
+    def save(self, path: AnyPath) -> None:
         """Writes one raw id on each line; the line number, from 1, is the dense id."""
         lines = [str(raw_id) for raw_id in self._index]
         for line in lines:
@@ -73,4 +73,4 @@ class Vocabulary:
                 raise ValueError(f"raw id {line!r} has a line break")
         text = "".join(f"{line}\n" for line in lines)
         with writing(path):
-            Path(path).write_text(text, encoding="utf-8", newline="\n")
+            path.write_bytes(text.encode())

@@ -1,10 +1,10 @@
 """The command: python -m pipelines.kuaisar --input_dir=… --output_dir=…"""
 
 import argparse
-from pathlib import Path
 
 from pipelines.common import engines, job
 from pipelines.kuaisar import build_dataset
+from sar_tf.paths import as_path
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -14,7 +14,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument(
         "--input_dir",
-        type=Path,
+        type=as_path,
         required=True,
         help="folder with rec_inter.csv, src_inter.csv, item_features.csv and "
         "user_features.csv",

@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 import apache_beam as beam
 import numpy as np
@@ -16,12 +15,13 @@ from pipelines.common.beam_parts import KeptByPart, save_part
 from pipelines.common.beam_pieces import BAD, LATER, ParsePieces, PieceReport, bad_rows
 from pipelines.common.beam_run import run_pipeline
 from pipelines.common.beam_texts import SaveTexts, load_keys
-from pipelines.common.codes import CODES, save_codes
+from pipelines.common.codes import CODES, load_codes, save_codes
 from pipelines.common.keys import part_of
 from pipelines.common.owner_features import OnDisk
 from pipelines.common.owners import Owners
 from pipelines.common.rejects import Rejects
 from pipelines.common.report import Report, merge_reports
+from pipelines.common.staging import Staging
 from pipelines.kuaisar.beam_tables import SaveItems, SaveUsers, spread
 from pipelines.kuaisar.group import MIN_INTERACTIONS, RULES, group_rows, rules
 from pipelines.kuaisar.logs import Logs, RawTables
@@ -38,6 +38,7 @@ from pipelines.kuaisar.reader import FIRST_LINE, Piece
 from pipelines.kuaisar.repeats import SESSION, count_sessions, foreign_pairs
 from pipelines.kuaisar.split import by_part
 from pipelines.kuaisar.tables import Encoded, encode_features
+from sar_tf.paths import AnyPath
 
 FAR_ROWS = "far"
 LAST = "last"
@@ -59,7 +60,7 @@ class BeamEngine(PartsEngine):
     def __init__(
         self,
         tables: RawTables,
-        staging: Path,
+        staging: Staging,
         rejects: Rejects,
         max_bad_fraction: float,
         flags: Sequence[str],
@@ -101,7 +102,7 @@ class BeamEngine(PartsEngine):
 
     def group(self, end_time: int) -> None:
         """Drops behaviors from `end_time` (ms) on, and users with one kind of them."""
-        (num_items,) = np.load(self._work / "item_keys.npy", mmap_mode="r").shape
+        num_items = len(load_codes(self._work, "item"))
         own = functools.partial(rules, end_time=end_time)
         self._encode(num_items, CODES, own, len(RULES))
 
@@ -113,7 +114,9 @@ class BeamEngine(PartsEngine):
         """The features of the kept users."""
         parts = KeptParts(self._work, "users")
         size = len(users.vocabulary)
-        return encode_features(USER_FEATURES, parts, size, OnDisk(self._work))
+        return encode_features(
+            USER_FEATURES, parts, size, OnDisk(self._staging.scratch)
+        )
 
 
 class SaveLogs(beam.PTransform):
@@ -125,7 +128,7 @@ class SaveLogs(beam.PTransform):
         num_parts: Number of parts of the users.
     """
 
-    def __init__(self, logs: dict[str, Sequence[Piece]], work: Path, num_parts: int):
+    def __init__(self, logs: dict[str, Sequence[Piece]], work: AnyPath, num_parts: int):
         super().__init__()
         self._logs = logs
         self._work = work
@@ -182,7 +185,7 @@ class SaveLogs(beam.PTransform):
         return bad["no"]
 
 
-def _parse_log(piece: Piece, name: str, work: Path):
+def _parse_log(piece: Piece, name: str, work: AnyPath):
     """Rows of a piece with the piece and its report, for `_on_usual_days`."""
     rows, report = PARSE[name](piece, work)
     without_bad = Report(0, 0, [], days=report.days, last_time=report.last_time)
@@ -190,7 +193,7 @@ def _parse_log(piece: Piece, name: str, work: Path):
 
 
 def _on_usual_days(
-    parsed: tuple[int, tuple], total: Report, name: str, work: Path
+    parsed: tuple[int, tuple], total: Report, name: str, work: AnyPath
 ) -> Iterator:
     """Reads a piece again if it has rows on days far from all others."""
     index, (piece, rows, report) = parsed
@@ -227,7 +230,7 @@ def _foreign_by_user(
         yield own, pairs[users == own]
 
 
-def _group(of_part: tuple[int, dict[str, Iterable]], work: Path) -> Iterator:
+def _group(of_part: tuple[int, dict[str, Iterable]], work: AnyPath) -> Iterator:
     """Groups the rows of some users, and saves their behaviors."""
     part, found = of_part
     rec, search = (

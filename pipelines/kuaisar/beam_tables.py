@@ -1,7 +1,6 @@
 """The tables of users and items in Apache Beam pipelines."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
@@ -16,6 +15,7 @@ from pipelines.common.disk import save_arrays
 from pipelines.common.report import BadRow
 from pipelines.kuaisar.parse import parse_items, parse_users
 from pipelines.kuaisar.reader import Piece
+from sar_tf.paths import AnyPath
 
 
 class SaveUsers(beam.PTransform):
@@ -27,7 +27,7 @@ class SaveUsers(beam.PTransform):
         num_parts: Number of parts of the users.
     """
 
-    def __init__(self, pieces: Sequence[Piece], work: Path, num_parts: int):
+    def __init__(self, pieces: Sequence[Piece], work: AnyPath, num_parts: int):
         super().__init__()
         self._pieces = pieces
         self._work = work
@@ -54,7 +54,7 @@ class SaveItems(beam.PTransform):
         work: The job's own folder.
     """
 
-    def __init__(self, pieces: Sequence[Piece], work: Path):
+    def __init__(self, pieces: Sequence[Piece], work: AnyPath):
         super().__init__()
         self._pieces = pieces
         self._work = work
@@ -88,7 +88,7 @@ def _described_twice(piece: int, row: tuple[int, int], owner: str):
     yield from bad_rows(piece, [BadRow(line, f"{owner} described twice", f"{raw_id}")])
 
 
-def _save_items(index: int, items: dict[str, np.ndarray], work: Path) -> None:
+def _save_items(index: int, items: dict[str, np.ndarray], work: AnyPath) -> None:
     with written_once(work / f"items-{index:05d}.npz", work) as beside:
         save_arrays(beside, **items)
 

@@ -16,9 +16,7 @@ The rules are those of UniSAR's section 5.1.1:
 """
 
 import os
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -27,10 +25,12 @@ from pipelines.common import job
 from pipelines.common.engines import choose_engine
 from pipelines.common.k_core import list_steps
 from pipelines.common.rejects import Rejects
+from pipelines.common.staging import staged_dataset
 from pipelines.common.summary import finish
 from pipelines.kuaisar.group import LAST_RULE, MIN_INTERACTIONS, RULES
 from pipelines.kuaisar.local import LocalEngine
 from pipelines.kuaisar.logs import open_tables
+from sar_tf.paths import as_path
 from sar_tf.startup import import_tensorflow
 
 DAY_MS = 24 * 3_600_000
@@ -57,7 +57,7 @@ def build_dataset(
     """Reads KuaiSAR's files and writes a dataset folder.
 
     Args:
-        output_dir: Folder to make; it appears when complete.
+        output_dir: Folder to make; it appears when complete. May be remote.
         input_dir: Folder with rec_inter.csv, src_inter.csv, item_features.csv and
             user_features.csv.
         seed: Seed of the draw of negatives.
@@ -71,12 +71,11 @@ def build_dataset(
         job.UserError: A file or column is missing, too many rows are malformed, no
             user is left, a split is empty, or output_dir already holds files.
     """
-    input_dir, output_dir = Path(input_dir), Path(output_dir)
+    input_dir = as_path(input_dir)
     tables = open_tables(input_dir)
-    with job.staged_output(output_dir) as staging:
-        work = staging / "work"
-        work.mkdir()
-        rejects = Rejects.of_output(staging, output_dir)
+    with staged_dataset(output_dir, engine) as staging:
+        work = staging.work
+        rejects = Rejects.of_output(staging.folder, output_dir)
         make = choose_engine(engine, LocalEngine, _load_beam, beam_flags)
         with make(tables, staging, rejects, max_bad_fraction) as worker:
             logs = worker.read()
@@ -127,7 +126,7 @@ def build_dataset(
             log_end=days.log_end,
         )
         writer.write_dataset(
-            staging,
+            staging.folder,
             summary,
             dataset_tables,
             name="kuaisar",
@@ -136,7 +135,6 @@ def build_dataset(
             split_rule=SPLIT_RULE,
             tokenizer="ids",
         )
-        shutil.rmtree(work)  # Also holds the users of a Beam job, until they are saved.
 
 
 def _load_beam():

@@ -1,7 +1,6 @@
 """Groups KuaiSAR's rows into behaviors."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +9,7 @@ from pipelines.common.behaviors import REC, SEARCH, Behaviors, group_behaviors
 from pipelines.common.codes import load_codes
 from pipelines.common.report import BadRow
 from pipelines.kuaisar.repeats import is_foreign, repeated_clicks
+from sar_tf.paths import AnyPath
 
 MIN_INTERACTIONS = 5
 RULES = ("in the logs", "in the last two days", "only one behavior")
@@ -26,7 +26,7 @@ class BadRows(NamedTuple):
 
 
 def group_rows(
-    rec: Chunks, search: Chunks, foreign: np.ndarray, work: Path
+    rec: Chunks, search: Chunks, foreign: np.ndarray, work: AnyPath
 ) -> tuple[Behaviors, BadRows]:
     """Groups all rows of some users into behaviors.
 

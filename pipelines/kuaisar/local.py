@@ -12,6 +12,7 @@ from pipelines.common.k_core import Kept
 from pipelines.common.local_parts import LocalParts
 from pipelines.common.rejects import Rejects
 from pipelines.common.shuffle import load_chunks
+from pipelines.common.staging import Staging
 from pipelines.common.vocabulary import Vocabulary
 from pipelines.kuaisar.group import (
     MIN_INTERACTIONS,
@@ -33,7 +34,7 @@ class LocalEngine(LocalParts):
 
     Args:
         tables: The files.
-        staging: The dataset's folder; its folder "work" holds the job's own files.
+        staging: The folders to fill.
         rejects: Collects the malformed rows.
         max_bad_fraction: Largest share of malformed rows in a file.
     """
@@ -41,7 +42,7 @@ class LocalEngine(LocalParts):
     def __init__(
         self,
         tables: RawTables,
-        staging: Path,
+        staging: Staging,
         rejects: Rejects,
         max_bad_fraction: float,
     ):

@@ -31,6 +31,7 @@ from pipelines.kuaisar.parse import (
 from pipelines.kuaisar.reader import FIRST_LINE, Piece, open_table
 from pipelines.kuaisar.repeats import SESSION, foreign_pairs
 from pipelines.kuaisar.split import split_items, split_rec, split_search, split_users
+from sar_tf.paths import AnyPath
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +49,7 @@ class RawTables:
         return sum(piece.end - piece.start for piece in self.rec + self.search)
 
 
-def open_tables(input_dir: Path) -> RawTables:
+def open_tables(input_dir: AnyPath) -> RawTables:
     """Checks the headers of all files and cuts the files into pieces.
 
     Raises:

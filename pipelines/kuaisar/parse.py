@@ -5,7 +5,6 @@ the log and several processes or machines can share the work.
 """
 
 from collections import Counter
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from pipelines.common.keys import distinct_texts, keys_of
 from pipelines.common.ragged import find_sorted, word_lists
 from pipelines.common.report import Report
 from pipelines.kuaisar.reader import Piece, Rows
+from sar_tf.paths import AnyPath
 
 FAR = "time far from all others"  # A reason.
 MAX_WORDS = 50  # Largest number of words of a query or caption.
@@ -83,7 +83,7 @@ def parse_items(piece: Piece) -> tuple[dict[str, np.ndarray], Report]:
 
 
 def parse_rec(
-    piece: Piece, work: Path, days: tuple[int, int] | None = None
+    piece: Piece, work: AnyPath, days: tuple[int, int] | None = None
 ) -> tuple[np.ndarray, Report]:
     """Reads the clicked rows of a piece of rec_inter.csv.
 
@@ -111,7 +111,7 @@ def parse_rec(
 
 
 def parse_search(
-    piece: Piece, work: Path, days: tuple[int, int] | None = None
+    piece: Piece, work: AnyPath, days: tuple[int, int] | None = None
 ) -> tuple[SearchRows, Report]:
     """Reads a piece of src_inter.csv; arguments and items as above."""
     rows = Rows(piece, SEARCH_COLUMNS)
@@ -137,7 +137,7 @@ def parse_search(
     return SearchRows(kept, texts), _log_report(rows, columns["time"], units)
 
 
-def _catalogue_index(rows: Rows, item: np.ndarray, work: Path) -> np.ndarray:
+def _catalogue_index(rows: Rows, item: np.ndarray, work: AnyPath) -> np.ndarray:
     """[rows] place of each item in the sorted ids of item_features.csv."""
     index, is_known = find_sorted(load_codes(work, "item"), item)
     rows.require(is_known, "unknown item")

@@ -4,7 +4,6 @@ import codecs
 import io
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ import pandas as pd
 from pipelines.common.job import UserError
 from pipelines.common.lines import count_fields, cut_lines
 from pipelines.common.report import BadRow
+from sar_tf.paths import AnyPath
 
 FIRST_LINE = 2  # Line of a table's first row; the header is line 1.
 MAX_NUMBER = 10**18 - 1
@@ -27,13 +27,13 @@ _LIST = re.compile(r"\[\s*(?:\d{1,15}(?:\s*,\s*\d{1,15})*)?\s*\]")
 class Piece(NamedTuple):
     """Some whole lines of a table: bytes start to end of its file."""
 
-    path: Path
+    path: AnyPath
     header: tuple[str, ...]
     start: int
     end: int
 
 
-def open_table(path: Path, columns: Sequence[str]) -> list[Piece]:
+def open_table(path: AnyPath, columns: Sequence[str]) -> list[Piece]:
     """Checks a table's header and cuts its rows into pieces of whole lines.
 
     Raises:
@@ -42,7 +42,7 @@ def open_table(path: Path, columns: Sequence[str]) -> list[Piece]:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file (--input_dir)")
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         header = file.readline().decode("utf-8-sig", "replace").strip()
         names = tuple(name.strip().strip('"') for name in header.split(","))
         _check_header(path, names, columns)
@@ -52,7 +52,7 @@ def open_table(path: Path, columns: Sequence[str]) -> list[Piece]:
     return pieces
 
 
-def _check_header(path: Path, names: Sequence[str], columns: Sequence[str]) -> None:
+def _check_header(path: AnyPath, names: Sequence[str], columns: Sequence[str]) -> None:
     missing = [column for column in columns if column not in names]
     repeated = [column for column in columns if names.count(column) > 1]
     problems = [
@@ -83,7 +83,7 @@ class Rows:
     """
 
     def __init__(self, piece: Piece, columns: Sequence[str]):
-        with open(piece.path, "rb") as file:
+        with piece.path.open("rb") as file:
             file.seek(piece.start)
             text = file.read(piece.end - piece.start).replace(b"\r\n", b"\n")
         self._text = text if text.endswith(b"\n") else text + b"\n"

@@ -1,18 +1,19 @@
 """The vocabularies, dense ids and feature tables of KuaiSAR's kept users and items."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from pipelines.common.codes import load_codes
 from pipelines.common.dense_ids import DenseIds
+from pipelines.common.disk import open_arrays
 from pipelines.common.owner_features import Allocate, Parts, encode_categorical
 from pipelines.common.owners import Owners, dense_codes
 from pipelines.common.ragged import RaggedTable, find_sorted, query_words
 from pipelines.common.vocabulary import Vocabulary
 from pipelines.common.writer import Tables
 from pipelines.kuaisar.parse import ITEM_FEATURES, USER_FEATURES
+from sar_tf.paths import AnyPath
 
 
 class Encoded(NamedTuple):
@@ -23,7 +24,7 @@ class Encoded(NamedTuple):
 
 
 def make_tables(
-    work: Path,
+    work: AnyPath,
     counts: dict[str, np.ndarray],
     kept_items: np.ndarray,
     users: Owners,
@@ -75,11 +76,11 @@ def make_tables(
     return tables, ids
 
 
-def _kept_items(work: Path, items: Vocabulary):
+def _kept_items(work: AnyPath, items: Vocabulary):
     """The raw words of item 0, 1, …, and the raw categories of item 1, 2, …"""
     parts = []
     for path in sorted(work.glob("items-?????.npz")):
-        with np.load(path) as arrays:
+        with open_arrays(path) as arrays:
             is_kept = items.encode(arrays["id"]) > 0
             columns = ("id", "num_words", *ITEM_FEATURES)
             parts.append({name: arrays[name][is_kept] for name in columns})
@@ -93,11 +94,11 @@ def _kept_items(work: Path, items: Vocabulary):
     return captions, {name: rows[name][first] for name in ITEM_FEATURES}
 
 
-def read_user_features(work: Path, users: np.ndarray) -> Encoded:
+def read_user_features(work: AnyPath, users: np.ndarray) -> Encoded:
     """The features of the kept users, whose sorted ids are given."""
     parts = []
     for path in sorted(work.glob("users-?????.npz")):
-        with np.load(path) as arrays:
+        with open_arrays(path) as arrays:
             parts.append(dict(arrays))
     rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     # If a user is described twice, the first row counts.

@@ -2,12 +2,12 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from pipelines.common import engines, job
 from pipelines.logs.build import build_dataset
 from pipelines.logs.describe import describe
 from pipelines.logs.settings import make_settings, read_toml, setting_types
+from sar_tf.paths import as_path
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -19,11 +19,11 @@ def main(argv: list[str] | None = None) -> None:
         needs_output=False,
     )
     parser.add_argument(
-        "--config", type=Path, help="TOML file with any of the settings below"
+        "--config", type=as_path, help="TOML file with any of the settings below"
     )
     parser.add_argument(
         "--describe",
-        type=Path,
+        type=as_path,
         metavar="TOML",
         help="only print what the first rows look like, and write all settings to "
         "this file",

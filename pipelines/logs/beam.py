@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Sequence
-from pathlib import Path
 
 import apache_beam as beam
 
@@ -17,6 +16,7 @@ from pipelines.common.owner_features import OnDisk
 from pipelines.common.owners import Owners
 from pipelines.common.processes import ProcessPool
 from pipelines.common.rejects import Rejects
+from pipelines.common.staging import Staging
 from pipelines.logs.beam_events import ReadAgain, SaveEvents
 from pipelines.logs.events import EventReport
 from pipelines.logs.features import Features, describe_owners, encode_features
@@ -26,6 +26,7 @@ from pipelines.logs.reader import FIRST_LINES
 from pipelines.logs.settings import Settings
 from pipelines.logs.sources import Source, Sources
 from pipelines.logs.tables import read_owner_features
+from sar_tf.paths import AnyPath
 from sar_tf.startup import import_tensorflow
 
 
@@ -44,7 +45,7 @@ class BeamEngine(PartsEngine):
         self,
         sources: Sources,
         settings: Settings,
-        staging: Path,
+        staging: Staging,
         rejects: Rejects,
         max_bad_fraction: float,
         flags: Sequence[str],
@@ -81,7 +82,7 @@ class BeamEngine(PartsEngine):
     def _reject(self, found: PieceReport, kind: str, pieces: Sequence) -> None:
         """Lists malformed rows of some of these pieces."""
 
-        def file_of(index: int) -> tuple[Path, str, int]:
+        def file_of(index: int) -> tuple[AnyPath, str, int]:
             piece = pieces[index]
             return piece.path, piece.name, FIRST_LINES[piece.format]
 
@@ -110,7 +111,7 @@ class BeamEngine(PartsEngine):
                 source.reading.columns,
                 parts,
                 len(owners.vocabulary),
-                OnDisk(self._work),
+                OnDisk(self._staging.scratch),
             )
         with ProcessPool(len(source.pieces), prepare=import_tensorflow) as pool:
             reader = TableReader(

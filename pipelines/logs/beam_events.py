@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 import apache_beam as beam
 import numpy as np
@@ -26,6 +25,7 @@ from pipelines.logs.files import Piece
 from pipelines.logs.group import KINDS, group_events
 from pipelines.logs.reader import row_texts
 from pipelines.logs.sources import Source
+from sar_tf.paths import AnyPath
 
 
 class SaveEvents(beam.PTransform):
@@ -37,7 +37,7 @@ class SaveEvents(beam.PTransform):
         num_parts: Number of parts of the users.
     """
 
-    def __init__(self, sources: Sequence[Source], work: Path, num_parts: int):
+    def __init__(self, sources: Sequence[Source], work: AnyPath, num_parts: int):
         super().__init__()
         self._sources = sources
         self._work = work
@@ -113,7 +113,7 @@ def texts_by_part(
 
 
 def group_events_of_part(
-    part: int, found: dict[str, Iterable], total: EventReport, work: Path
+    part: int, found: dict[str, Iterable], total: EventReport, work: AnyPath
 ) -> Iterator[tuple[int, tuple[int, str]]]:
     """Groups the rows of some users and saves their behaviors and raw ids.
 

@@ -1,9 +1,7 @@
 """Makes a dataset from anybody's tables of events, items and users."""
 
 import os
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,12 +12,14 @@ from pipelines.common.engines import choose_engine
 from pipelines.common.k_core import Kept, list_steps
 from pipelines.common.negatives import check_negatives
 from pipelines.common.rejects import Rejects
+from pipelines.common.staging import staged_dataset
 from pipelines.common.summary import finish
 from pipelines.logs.days import make_splits
 from pipelines.logs.local import LocalEngine
 from pipelines.logs.logs import Logs
 from pipelines.logs.settings import Settings
 from pipelines.logs.sources import Sources, open_tables
+from sar_tf.paths import AnyPath
 from sar_tf.startup import import_tensorflow
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def build_dataset(
     """Reads the tables and writes a dataset folder.
 
     Args:
-        output_dir: Folder to make; it appears when complete.
+        output_dir: Folder to make; it appears when complete. May be remote.
         settings: The tables, their columns and the rules.
         seed: Seed of the draw of negatives.
         max_bad_fraction: Largest share of malformed rows in a table.
@@ -57,12 +57,10 @@ def build_dataset(
         job.UserError: A file or column is missing, too many rows are malformed, no
             user is left, a split is empty, or output_dir already holds files.
     """
-    output_dir = Path(output_dir)
-    with job.staged_output(output_dir) as staging:
-        work = staging / "work"
-        work.mkdir()
+    with staged_dataset(output_dir, engine) as staging:
+        work = staging.work
         sources = open_tables(settings, work)
-        rejects = Rejects.of_output(staging, output_dir)
+        rejects = Rejects.of_output(staging.folder, output_dir)
         make = choose_engine(engine, LocalEngine, _load_beam, beam_flags)
         with make(sources, settings, staging, rejects, max_bad_fraction) as worker:
             logs = worker.read_events()
@@ -97,7 +95,7 @@ def build_dataset(
             allow_empty_splits=allow_empty_splits,
         )
         writer.write_dataset(
-            staging,
+            staging.folder,
             summary,
             tables,
             name="logs",
@@ -107,7 +105,6 @@ def build_dataset(
             tokenizer=settings.tokenizer,
             num_negatives=settings.num_negatives,
         )
-        shutil.rmtree(work)  # Also holds the users of a Beam job, until they are saved.
 
 
 def _load_beam():
@@ -141,7 +138,7 @@ def _make_tables(
     sources: Sources,
     kept: Kept,
     settings: Settings,
-    work: Path,
+    work: AnyPath,
 ) -> tuple["Tables", "DenseIds"]:
     # TensorFlow takes seconds to import: missing files are found before.
     import_tensorflow()

@@ -2,10 +2,10 @@
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 
 from pipelines.common.job import UserError
 from pipelines.logs.settings import EventTable, FeatureTable
+from sar_tf.paths import AnyPath
 
 _ITEM = ("item", "item_id", "itemid", "product_id", "sku", "video_id", "movie_id")
 _USER = ("user", "user_id", "userid", "uid", "customer_id", "visitor_id")
@@ -28,7 +28,7 @@ USUAL_TYPES = {
 
 
 def event_columns(
-    name: str, table: EventTable, header: Sequence[str], path: Path
+    name: str, table: EventTable, header: Sequence[str], path: AnyPath
 ) -> EventTable:
     """The table with the names of all columns that are read; "" for none.
 
@@ -66,7 +66,7 @@ def event_columns(
 
 
 def feature_columns(
-    name: str, table: FeatureTable, header: Sequence[str], path: Path
+    name: str, table: FeatureTable, header: Sequence[str], path: AnyPath
 ) -> FeatureTable:
     """The table with the name of its id.
 

@@ -1,6 +1,7 @@
 """What the job understands of the first rows of its tables, and a TOML to edit."""
 
 import dataclasses
+import errno
 import json
 import os
 import tempfile
@@ -15,6 +16,7 @@ from pipelines.logs.events import EventReport, parse_events
 from pipelines.logs.rows import Rows
 from pipelines.logs.settings import TABLES, FeatureTable, Settings
 from pipelines.logs.sources import Source, first_rows, open_tables
+from sar_tf.paths import as_path
 
 EXAMPLES = 3
 
@@ -38,8 +40,10 @@ def describe(settings: Settings, path: str | os.PathLike) -> str:
         for name, source in tables.items():
             lines += _describe(name, source)
     found = {name: source.reading.columns for name, source in tables.items()}
-    with open(path, "x", encoding="utf-8") as file:
-        file.write(to_toml(dataclasses.replace(settings, **found)))
+    path = as_path(path)
+    if path.exists():
+        raise FileExistsError(errno.EEXIST, "it exists", os.fspath(path))
+    path.write_text(to_toml(dataclasses.replace(settings, **found)), encoding="utf-8")
     lines.append(f"wrote {path}: edit it, then run the job with --config={path}")
     return "\n".join(lines)
 

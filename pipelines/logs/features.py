@@ -1,12 +1,12 @@
 """Reads tables of items and users: the features of those that are kept."""
 
 import dataclasses
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from pipelines.common.described import Described, object_column
+from pipelines.common.disk import map_array
 from pipelines.common.keys import keys_of
 from pipelines.common.owner_features import (
     Allocate,
@@ -25,6 +25,7 @@ from pipelines.logs.reader import read_piece
 from pipelines.logs.rows import Rows
 from pipelines.logs.settings import FeatureTable
 from sar_tf.data.tokenizer import get_tokenizer
+from sar_tf.paths import AnyPath
 
 MAX_VALUES = 20  # Values of a multi-valued feature that count.
 
@@ -54,7 +55,9 @@ class FeatureReport(Report):
     values: dict[str, list] = dataclasses.field(default_factory=dict)
 
 
-def read_features(piece: Piece, reading: FeatureReading, work: Path) -> FeatureReport:
+def read_features(
+    piece: Piece, reading: FeatureReading, work: AnyPath
+) -> FeatureReport:
     """Reads a piece.
 
     Args:
@@ -63,7 +66,7 @@ def read_features(piece: Piece, reading: FeatureReading, work: Path) -> FeatureR
         work: Folder of the job's own files, with `kept_item.npy` or `kept_user.npy`,
             the sorted keys of the items or users that are kept.
     """
-    kept = np.load(work / f"kept_{reading.owner}.npy", mmap_mode="r")
+    kept = map_array(work / f"kept_{reading.owner}.npy")
     report = FeatureReport(0, 0, [])
     for rows in read_piece(piece, read_columns(reading.columns)):
         keys, is_kept, values = parse_features(rows, reading, kept)

@@ -1,7 +1,6 @@
 """Finds the files of a table, and cuts them into pieces that fit into memory."""
 
 import csv
-import glob
 import gzip
 import json
 import shutil
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 from pipelines.common.disk import writing
 from pipelines.common.job import UserError
 from pipelines.common.lines import cut_lines
+from sar_tf.paths import AnyPath, as_path, find_paths
 
 GZIP_MAGIC = b"\x1f\x8b"
 SEPARATORS = {"csv": ",", "tsv": "\t"}
@@ -36,7 +36,7 @@ HEAD_BYTES = 1 << 18  # Of a text file, to find columns and types.
 class Piece(NamedTuple):
     """Some rows of a file: bytes of lines, or row groups of Parquet."""
 
-    path: Path
+    path: AnyPath
     name: str  # In messages and in the list of malformed rows.
     format: str
     header: tuple[str, ...]  # Columns; empty for JSON, whose rows name them.
@@ -45,13 +45,13 @@ class Piece(NamedTuple):
     num_bytes: int  # For progress.
 
 
-def find_files(patterns: Sequence[str], flag: str) -> list[Path]:
+def find_files(patterns: Sequence[str], flag: str) -> list[AnyPath]:
     """The files of a table: files, all files of folders, or what patterns match.
 
     Files whose name begins with "." or "_" are not read from folders.
 
     Args:
-        patterns: Paths or patterns.
+        patterns: AnyPaths or patterns.
         flag: The setting that names them, for errors.
 
     Raises:
@@ -59,7 +59,7 @@ def find_files(patterns: Sequence[str], flag: str) -> list[Path]:
     """
     found = []
     for pattern in patterns:
-        path = Path(pattern)
+        path = as_path(pattern)
         if path.is_dir():
             entries = sorted(
                 entry
@@ -71,7 +71,7 @@ def find_files(patterns: Sequence[str], flag: str) -> list[Path]:
         elif path.is_file():
             entries = [path]
         else:
-            entries = [Path(match) for match in sorted(glob.glob(pattern))]
+            entries = find_paths(pattern)
             if not entries:
                 raise UserError(f"--{flag} {path}: no such file")
         found += entries
@@ -80,7 +80,7 @@ def find_files(patterns: Sequence[str], flag: str) -> list[Path]:
     return found
 
 
-def file_format(path: Path) -> str:
+def file_format(path: AnyPath) -> str:
     """One of "csv", "tsv", "json" and "parquet", by the file's name.
 
     Raises:
@@ -97,21 +97,26 @@ def file_format(path: Path) -> str:
     return SUFFIXES[suffixes[-1]]
 
 
-def is_compressed(path: Path) -> bool:
+def is_compressed(path: AnyPath) -> bool:
     """Whether the file begins as gzip does."""
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         return file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
 
 
-def unpack(path: Path, target: Path) -> Path:
+def unpack(path: AnyPath, target: AnyPath) -> AnyPath:
     """Unpacks a gzip'd file, so that several processes can read it.
 
     Raises:
         UserError: The file is damaged.
     """
     try:
-        with gzip.open(path) as packed, writing(target), open(target, "wb") as file:
-            shutil.copyfileobj(packed, file, 1 << 20)
+        with (
+            path.open("rb") as file,
+            gzip.GzipFile(fileobj=file) as packed,
+            writing(target),
+            target.open("wb") as unpacked,
+        ):
+            shutil.copyfileobj(packed, unpacked, 1 << 20)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UserError(
             f"{path} is cut short or damaged ({error}); download it again"
@@ -119,7 +124,7 @@ def unpack(path: Path, target: Path) -> Path:
     return target
 
 
-def header_of(path: Path, name: Path) -> tuple[str, ...]:
+def header_of(path: AnyPath, name: AnyPath) -> tuple[str, ...]:
     """The columns of a file; for JSON, the keys of the first rows.
 
     Args:
@@ -132,7 +137,7 @@ def header_of(path: Path, name: Path) -> tuple[str, ...]:
     kind = file_format(name)
     if kind == "parquet":
         return tuple(open_parquet(path, name).schema_arrow.names)
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     if kind == "json":
         return tuple(dict.fromkeys(key for row in json_rows(head, name) for key in row))
@@ -147,7 +152,7 @@ def header_of(path: Path, name: Path) -> tuple[str, ...]:
     return header
 
 
-def json_rows(head: bytes, name: Path) -> list[dict]:
+def json_rows(head: bytes, name: AnyPath) -> list[dict]:
     """The well-formed rows among the first lines of a file of JSON lines.
 
     Raises:
@@ -173,7 +178,7 @@ def parse_json(line: bytes) -> dict | None:
     return row if isinstance(row, dict) else None
 
 
-def cut_file(path: Path, name: Path, header: tuple[str, ...]) -> Iterator[Piece]:
+def cut_file(path: AnyPath, name: AnyPath, header: tuple[str, ...]) -> Iterator[Piece]:
     """Cuts a file into pieces.
 
     Args:
@@ -199,13 +204,14 @@ def cut_file(path: Path, name: Path, header: tuple[str, ...]) -> Iterator[Piece]
             start, num_rows, num_bytes = end, 0, 0
 
 
-def open_parquet(path: Path, name: Path) -> pq.ParquetFile:
+def open_parquet(path: AnyPath, name: AnyPath) -> pq.ParquetFile:
     """Opens a Parquet file.
 
     Raises:
         UserError: It is none.
     """
     try:
-        return pq.ParquetFile(path)
+        # Arrow reads local files by itself, in fewer copies.
+        return pq.ParquetFile(path if isinstance(path, Path) else path.open("rb"))
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{name} is no Parquet file or damaged: {error}") from error

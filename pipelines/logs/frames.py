@@ -1,8 +1,6 @@
 """The job from pandas."""
 
 import os
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,6 +8,8 @@ import pandas as pd
 from pipelines.common.job import UserError
 from pipelines.logs.build import build_dataset
 from pipelines.logs.settings import make_settings
+from sar_tf.files import folder_beside
+from sar_tf.paths import as_path
 
 
 def write_dataset(
@@ -30,7 +30,7 @@ def write_dataset(
 
     Args:
         events: Recommendations and searches; or `recs` and `searches` apart.
-        output_dir: Folder to make; it appears when complete.
+        output_dir: Folder to make; it appears when complete. May be remote.
         recs, searches: Tables of one of them.
         items, users: Tables of features.
         columns: Their columns, by the names that the TOML file has, such as
@@ -54,14 +54,12 @@ def write_dataset(
         "items": items,
         "users": users,
     }
-    output_dir = Path(output_dir)
-    output_dir.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output_dir.parent) as folder:
+    with folder_beside(as_path(output_dir)) as folder:
         values = {**settings, **(columns or {})}
         for name, frame in frames.items():
             if frame is None:
                 continue
-            path = Path(folder) / f"{name}.parquet"
+            path = folder / f"{name}.parquet"
             try:
                 frame.to_parquet(path, index=False, row_group_size=1 << 17)
             except (TypeError, ValueError) as error:  # Of Arrow, too.

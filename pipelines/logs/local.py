@@ -1,13 +1,13 @@
 """The job's work in several processes of one machine."""
 
 import functools
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.common.k_core import Kept
 from pipelines.common.local_parts import LocalParts
 from pipelines.common.rejects import Rejects
 from pipelines.common.shuffle import count_parts
+from pipelines.common.staging import Staging
 from pipelines.logs.group import BadPlace, group_part
 from pipelines.logs.logs import Logs, TableReader, read_events
 from pipelines.logs.settings import Settings
@@ -24,7 +24,7 @@ class LocalEngine(LocalParts):
     Args:
         sources: The tables.
         settings: The rules.
-        staging: The dataset's folder; its folder "work" holds the job's own files.
+        staging: The folders to fill.
         rejects: Collects the malformed rows.
         max_bad_fraction: Largest share of malformed rows in a table.
     """
@@ -33,7 +33,7 @@ class LocalEngine(LocalParts):
         self,
         sources: Sources,
         settings: Settings,
-        staging: Path,
+        staging: Staging,
         rejects: Rejects,
         max_bad_fraction: float,
     ):

@@ -4,7 +4,6 @@ import functools
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +20,7 @@ from pipelines.logs.files import Piece
 from pipelines.logs.group import KINDS, BadPlace
 from pipelines.logs.reader import FIRST_LINES, row_texts
 from pipelines.logs.sources import Source
+from sar_tf.paths import AnyPath
 
 
 class Logs(NamedTuple):
@@ -45,7 +45,11 @@ class TableReader:
     """
 
     def __init__(
-        self, work: Path, pool: ProcessPool, rejects: Rejects, max_bad_fraction: float
+        self,
+        work: AnyPath,
+        pool: ProcessPool,
+        rejects: Rejects,
+        max_bad_fraction: float,
     ):
         self.work = work
         self.pool = pool
@@ -57,7 +61,7 @@ class TableReader:
 
     def read(self, source: Source, read: Callable[..., Report], *arguments: Iterable):
         """Yields the report of each piece of a table, without its malformed rows."""
-        lines: Counter[Path] = Counter()
+        lines: Counter[AnyPath] = Counter()
         num_bytes = sum(piece.num_bytes for piece in source.pieces)
         num_rows = 0
         with progress(source.pieces[0].name, num_bytes, "B") as bar:

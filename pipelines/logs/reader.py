@@ -22,7 +22,7 @@ def read_piece(piece: Piece, columns: Sequence[str]) -> Iterator[Rows]:
     if piece.format == "parquet":
         yield from _read_parquet(piece, columns)
         return
-    with open(piece.path, "rb") as file:
+    with piece.path.open("rb") as file:
         file.seek(piece.start)
         text = file.read(piece.end - piece.start)
     if piece.format == "json":
@@ -42,7 +42,7 @@ def row_texts(piece: Piece, lines: Sequence[int]) -> list[str]:
             texts = rows.raw_texts(own)
             found |= dict(zip(rows.line[own].tolist(), texts, strict=True))
     else:
-        with open(piece.path, "rb") as file:
+        with piece.path.open("rb") as file:
             file.seek(piece.start)
             raw = file.read(piece.end - piece.start).split(b"\n")
         found = {line: raw[line].decode("utf-8", "replace") for line in wanted.tolist()}

@@ -5,12 +5,13 @@ import difflib
 import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pipelines.common.job import UserError
 from sar_tf.data.tokenizer import TOKENIZERS
+from sar_tf.files import reason_of
+from sar_tf.paths import as_path
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -157,10 +158,10 @@ def read_toml(path: str | os.PathLike) -> dict[str, Any]:
         UserError: The file is missing or no TOML.
     """
     try:
-        with open(path, "rb") as file:
+        with as_path(path).open("rb") as file:
             values = tomllib.load(file)
     except OSError as error:
-        raise UserError(f"--config {path}: {error.strerror}") from error
+        raise UserError(f"--config {path}: {reason_of(error)}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"--config {path} is no TOML: {error}") from error
     flat: dict[str, Any] = {}
@@ -213,8 +214,8 @@ def setting_types() -> dict[str, dataclasses.Field]:
 
 def _typed(name: str, value: Any, field: dataclasses.Field) -> Any:
     if str(field.type).startswith("tuple"):
-        if isinstance(value, str | Path):
-            value = [part.strip() for part in str(value).split(",")]
+        if isinstance(value, str | os.PathLike):
+            value = [part.strip() for part in os.fspath(value).split(",")]
         if isinstance(value, list | tuple):
             return tuple(str(part) for part in value)
         expected = "text or a list of texts"

@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipelines.common.job import UserError
@@ -27,6 +26,7 @@ from pipelines.logs.files import (
 from pipelines.logs.reader import read_piece
 from pipelines.logs.rows import Rows
 from pipelines.logs.settings import EventTable, FeatureTable, Settings
+from sar_tf.paths import AnyPath
 
 HEAD_ROWS = 1000  # First rows, which show the format of times.
 
@@ -45,7 +45,7 @@ class Sources(NamedTuple):
     features: dict[str, Source]  # By owner.
 
 
-def open_tables(settings: Settings, work: Path) -> Sources:
+def open_tables(settings: Settings, work: AnyPath) -> Sources:
     """Finds files and columns, and cuts the files into pieces.
 
     Args:
@@ -76,7 +76,7 @@ def first_rows(pieces: list[Piece], table: EventTable | FeatureTable) -> Rows:
     for piece in pieces:
         head = piece
         if piece.format != "parquet":
-            with open(piece.path, "rb") as file:
+            with piece.path.open("rb") as file:
                 file.seek(piece.start)
                 lines = itertools.islice(file, HEAD_ROWS)
                 end = piece.start + sum(map(len, lines))
@@ -87,7 +87,7 @@ def first_rows(pieces: list[Piece], table: EventTable | FeatureTable) -> Rows:
     raise UserError(f"{pieces[0].name if pieces else table.files[0]} holds no rows")
 
 
-def _open_events(name: str, table: EventTable, settings: Settings, work: Path):
+def _open_events(name: str, table: EventTable, settings: Settings, work: AnyPath):
     columns, pieces = _open(name, table, work, event_columns)
     head = first_rows(pieces, columns)
     if columns.type and name == "events":
@@ -120,7 +120,7 @@ def _with_types(columns: EventTable, head: Rows, piece: Piece) -> EventTable:
     return dataclasses.replace(columns, **found)
 
 
-def _open(name: str, table: Any, work: Path, find_columns: Callable):
+def _open(name: str, table: Any, work: AnyPath, find_columns: Callable):
     """The table's columns and the pieces of all of its files."""
     pieces: list[Piece] = []
     columns = None

@@ -1,7 +1,5 @@
 """Vocabularies, dense ids and features of the kept users and items."""
 
-from pathlib import Path
-
 import numpy as np
 
 from pipelines.common.dense_ids import DenseIds
@@ -13,6 +11,7 @@ from pipelines.common.writer import Tables
 from pipelines.logs.features import Features, encode_features
 from pipelines.logs.logs import TableReader
 from pipelines.logs.sources import Source
+from sar_tf.paths import AnyPath
 
 
 def read_owner_features(
@@ -33,7 +32,7 @@ def read_owner_features(
 
 
 def make_tables(
-    work: Path,
+    work: AnyPath,
     counts: dict[str, np.ndarray],
     kept_items: np.ndarray,
     users: Owners,

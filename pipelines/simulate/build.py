@@ -1,11 +1,11 @@
 """Makes a dataset from simulated logs, for the quickstart and for tests."""
 
 import os
-import tempfile
-from pathlib import Path
 
 from pipelines import kuaisar
 from pipelines.simulate.logs import write_logs
+from sar_tf.files import folder_beside
+from sar_tf.paths import as_path
 
 
 def build_dataset(
@@ -27,11 +27,9 @@ def build_dataset(
     Raises:
         UserError: A size is too small, or dataset_dir already holds files.
     """
-    dataset_dir = Path(dataset_dir)
-    dataset_dir.parent.mkdir(parents=True, exist_ok=True)
     sizes = f"{num_users=}, {num_items=}, {search_share=}, {seed=}"
-    with tempfile.TemporaryDirectory(dir=dataset_dir.parent) as folder:
-        logs = Path(folder) / "logs"
+    with folder_beside(as_path(dataset_dir)) as folder:
+        logs = folder / "logs"
         write_logs(
             logs,
             num_users=num_users,

@@ -8,7 +8,6 @@ The logs cover 19 days, like KuaiSAR's. The same seed and sizes give the same by
 """
 
 import os
-from pathlib import Path
 
 import numpy as np
 
@@ -59,7 +58,7 @@ def write_logs(
     if not 0 < search_share < 1:
         raise job.UserError(f"--search_share {search_share} is not between 0 and 1")
     rng = np.random.default_rng(seed)
-    with job.staged_output(Path(output_dir)) as staging:
+    with job.staged_output(output_dir) as staging:
         catalogue = make_catalogue(num_items, rng)
         write_items(staging, catalogue, rng)
         # Raw ids have gaps, as in filtered logs.

@@ -5,14 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import tensorflow as tf
 
 from pipelines.common import writer
 from pipelines.common.negatives import NUM_CANDIDATES
 from pipelines.common.vocabulary import Vocabulary
-from sar_tf.data.dataset_info import DatasetInfo
+from sar_tf.data.dataset_info import DatasetInfo, sha256
 from sar_tf.data.schema import REC, SEARCH, Ragged, UserRecord
 
 _USERS_PER_SHARD = 2048
+_DISTINCT_SHARDS = 20  # Later ones repeat their sequences, which is faster.
 
 
 def write_random_dataset(
@@ -27,20 +29,29 @@ def write_random_dataset(
     """Writes users of 3 to `max_behaviors` random behaviors, half of them searches.
 
     Every behavior with a click but the first is a target: the user's last one of
-    each task for test, the one before for validation, the others for training.
+    each task for test, the one before for validation, the others for training. From
+    user 40,961 on the sequences of earlier users repeat.
     """
     dataset_dir = Path(dataset_dir)
     rng = np.random.default_rng(seed)
     query_words = Ragged.from_rows(
         [[], *(rng.integers(1, 5001, size) for size in rng.integers(1, 9, num_queries))]
     )
-    records = _records(rng, num_users, max_behaviors, num_items, query_words)
     summary = writer.Summary.empty(num_items)
     num_shards = -(-num_users // _USERS_PER_SHARD)
+    shards: list[writer.ShardSummary] = []
     for index in range(num_shards):
-        part = itertools.islice(records, _USERS_PER_SHARD)
         path = dataset_dir / writer.shard_name(index, num_shards)
-        summary.merge(writer.write_shard(path, part, num_items))
+        first = index * _USERS_PER_SHARD + 1
+        users = range(first, min(first + _USERS_PER_SHARD, num_users + 1))
+        if index < _DISTINCT_SHARDS or len(users) < _USERS_PER_SHARD:
+            records = _records(rng, users, max_behaviors, num_items, query_words)
+            shards.append(writer.write_shard(path, records, num_items))
+        else:
+            original = index % _DISTINCT_SHARDS
+            ahead = (index - original) * _USERS_PER_SHARD
+            shards.append(_repeat(dataset_dir, shards[original], path, ahead))
+        summary.merge(shards[-1])
     sizes = {"user": num_users, "item": num_items, "word": 5000, "search_source": 4}
     tables = writer.Tables(
         vocabularies={name: Vocabulary(range(size)) for name, size in sizes.items()},
@@ -60,15 +71,36 @@ def write_random_dataset(
     )
 
 
+def _repeat(
+    dataset_dir: Path, shard: writer.ShardSummary, path: Path, ahead: int
+) -> writer.ShardSummary:
+    """Writes a shard again, whose users have higher dense ids."""
+    original = str(dataset_dir / shard.shards[0]["file"])
+    example = tf.train.Example()
+    together = tf.data.TFRecordDataset(original).batch(_USERS_PER_SHARD)
+    with tf.io.TFRecordWriter(str(path)) as records:
+        for record in itertools.chain.from_iterable(together.as_numpy_iterator()):
+            example.ParseFromString(record)
+            example.features.feature["user"].int64_list.value[0] += ahead
+            records.write(example.SerializeToString(deterministic=True))
+    entry = {
+        **shard.shards[0],
+        "file": path.name,
+        "num_bytes": path.stat().st_size,
+        "sha256": sha256(path),
+    }
+    return shard._replace(shards=[entry])
+
+
 def _records(
     rng: np.random.Generator,
-    num_users: int,
+    users: range,
     max_behaviors: int,
     num_items: int,
     query_words: Ragged,
 ) -> Iterator[UserRecord]:
     words_of = query_words.rows()
-    for user in range(1, num_users + 1):
+    for user in users:
         size = int(rng.integers(3, max_behaviors + 1))
         is_rec = rng.random(size) < 0.5
         items = rng.integers(1, num_items + 1, (size, 3))
