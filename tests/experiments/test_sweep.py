@@ -172,11 +172,15 @@ def test_the_papers_ablations(repository, name, flag, values):
         ("unisar_figure7_alpha", "query_item_weight", 5),
         ("unisar_figure7_beta", "transition_weight", 5),
         ("unisar_figure8_gamma", "search_loss_weight", 3),
+        ("sesrec_figure5_alpha", "query_item_weight", 4),
+        ("sesrec_figure5_beta", "contrast_weight", 4),
+        ("sesrec_variants", "co_attention", 2),
     ],
 )
 def test_sweeps_of_one_setting(repository, name, setting, number):
     experiments = repository / "experiments"
-    base = experiments / "configs" / "unisar_kuaisar.flags"
+    model = name.partition("_")[0]
+    base = experiments / "configs" / f"{model}_kuaisar.flags"
     own = experiments / "sweeps" / f"{name}.flags"
     places = ["--dataset_dir=nowhere", "--sweep_dir=sweep", "--seeds=1"]
     sweep = parse([f"--flagfile={base}", f"--flagfile={own}", *places])
