@@ -66,28 +66,32 @@ def split_study(
     )
 
 
-def expand(arguments: Sequence[str]) -> list[Flag]:
+def expand(arguments: Sequence[str], origin: str = "") -> list[Flag]:
     """Replaces each --flagfile by the lines of its file.
 
     A value may also be the word after its flag (`--epochs 3`); the result has it
     after `=`.
 
+    Args:
+        arguments: Flags and their values.
+        origin: Where they come from, as `Flag.origin`.
+
     Raises:
         FlagError: A flagfile cannot be read, names itself or holds more than flags.
     """
-    return _expand(_join_values(arguments), ())
+    return _expand(_join_values(arguments, origin), ())
 
 
-def _join_values(arguments: Sequence[str]) -> list[Flag]:
+def _join_values(arguments: Sequence[str], origin: str) -> list[Flag]:
     flags: list[Flag] = []
     for text in arguments:
         may_follow = (
             flags and flags[-1].text.startswith("--") and flags[-1].value is None
         )
         if may_follow and not text.startswith("--"):
-            flags[-1] = Flag(f"{flags[-1].text}={text}")
+            flags[-1] = Flag(f"{flags[-1].text}={text}", origin)
         else:
-            flags.append(Flag(text))
+            flags.append(Flag(text, origin))
     return flags
 
 

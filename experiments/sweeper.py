@@ -8,13 +8,19 @@ import re
 import shlex
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import keras
 
 from experiments import flags
-from experiments.flagfile import NOT_OF_STUDIES, Flag, FlagError, split_study
+from experiments.flagfile import (
+    NOT_OF_STUDIES,
+    Flag,
+    FlagError,
+    expand,
+    split_study,
+)
 from experiments.runner import USER_ERRORS, KeepFlags
 from sar_tf.files import try_lock
 from sar_tf.training.config import ConfigError, RunConfig
@@ -116,16 +122,22 @@ def _variants(given: Sequence[Flag]) -> dict[str, list[Flag]]:
             words = shlex.split(text)
         except ValueError as error:
             raise FlagError(f"{flag.origin}--variant={name}: {error}") from error
-        own = [Flag(word, flag.origin) for word in words]
-        for one in own:
-            if one.name in (*_OWN, *NOT_OF_STUDIES, "seed"):
-                raise FlagError(
-                    f"{flag.origin}--variant={name}: --{one.name} cannot be in it"
-                )
-        found[name] = own
+        _check_own(words, flag, (*_OWN, *NOT_OF_STUDIES, "seed"))
+        found[name] = expand(words, flag.origin)
+        # A flagfile's seed is that of a single run.
+        _check_own([one.text for one in found[name]], flag, (*_OWN, *NOT_OF_STUDIES))
     if not found:
         raise FlagError("--variant is missing: write --variant=NAME: FLAGS")
     return found
+
+
+def _check_own(texts: Sequence[str], variant: Flag, refused: Collection[str]) -> None:
+    for name in (Flag(text).name for text in texts):
+        if name in refused:
+            given = (variant.value or "").partition(":")[0]
+            raise FlagError(
+                f"{variant.origin}--variant={given}: --{name} cannot be in it"
+            )
 
 
 def _seeds(flag: Flag | None, seed: int) -> list[int]:

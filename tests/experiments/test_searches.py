@@ -171,13 +171,18 @@ def _check_hparams(folder, row):
     ]
 
 
-def test_a_chief_and_two_workers(small_flags, tmp_path, start):
-    here = [*small_flags, *SMALL_MODEL, "--epochs=1", f"--tune_dir={tmp_path / 't'}"]
-    here += ["--tuner=random", "--max_trials=4", "--space=learning_rate=1e-4..1e-2,log"]
+def free_address():
+    """Keras Tuner's variables of a chief on a free port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    address = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": port}
+    return {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": port}
+
+
+def test_a_chief_and_two_workers(small_flags, tmp_path, start):
+    here = [*small_flags, *SMALL_MODEL, "--epochs=1", f"--tune_dir={tmp_path / 't'}"]
+    here += ["--tuner=random", "--max_trials=4", "--space=learning_rate=1e-4..1e-2,log"]
+    address = free_address()
     workers = [
         start(*here, **address, KERASTUNER_TUNER_ID=name) for name in ("one", "two")
     ]
@@ -196,3 +201,38 @@ def test_a_chief_and_two_workers(small_flags, tmp_path, start):
         (own,) = read_metrics(tmp_path / "t" / row["run"])["validation"].values()
         assert f"{own['NDCG@5']:.6f}" == row["val_NDCG@5"]
     assert "4 trials finished; best so far" in texts[2]
+
+
+@pytest.mark.parametrize("killed", [("chief",), ("one",), ("chief", "one")])
+def test_a_killed_chief_or_worker_goes_on(small_flags, tmp_path, start, killed):
+    folder = tmp_path / "t"
+    here = [*small_flags, *SMALL_MODEL, "--epochs=3", f"--tune_dir={folder}"]
+    here += ["--tuner=grid", "--space=learning_rate=0.01,0.003,0.001"]
+    address = free_address()
+
+    def start_one(name):
+        return start(*here, **address, KERASTUNER_TUNER_ID=name)
+
+    processes = {name: start_one(name) for name in ("chief", "one")}
+    while not _epoch(folder / "trial_1" / "checkpoints" / "last.weights.h5"):
+        assert all(one.poll() is None for one in processes.values())
+        time.sleep(0.01)
+    for name in killed:
+        processes[name].kill()
+        processes[name].wait()
+    finished = (folder / "trial_0" / "metrics.json").stat()
+    if "one" in killed:
+        # A run that goes on keeps the rows of earlier epochs.
+        history = folder / "trial_1" / "history.csv"
+        row = read_history(folder / "trial_1")[0]
+        history.write_text(history.read_text().replace(row["loss"], "123.0"))
+    for name in killed:
+        processes[name] = start_one(name)
+    texts = {name: one.communicate()[0] for name, one in processes.items()}
+    assert all(one.returncode == 0 for one in processes.values()), texts
+
+    assert [row["status"] for row in read_trials(folder)] == ["COMPLETED"] * 3
+    assert (folder / "trial_0" / "metrics.json").stat() == finished
+    assert texts["one"].count("trial_1 of 3: ") == 1
+    first = read_history(folder / "trial_1")[0]["loss"]
+    assert (first == "123.0") == ("one" in killed)

@@ -43,6 +43,22 @@ def test_runs_are_flag_sets_by_seeds(arguments, tmp_path):
     assert runs[3].folder.path == tmp_path / "sweep" / "b" / "seed_2"
 
 
+def test_a_flag_set_of_another_model_has_its_flagfile(arguments, tmp_path):
+    path = tmp_path / "own.flags"
+    path.write_text("--model=stamp\n--seed=7\n--epochs=9\n--stamp.hidden_dim=8\n")
+    own = f"--variant=c: --flagfile={path} --epochs=4"
+    runs = parse([*arguments, "--l2=0.5", own]).runs
+    found = [x.config for x in runs if x.name == "c"]
+    assert [(x.model, x.seed, x.epochs, x.l2) for x in found] == [
+        ("stamp", 1, 4, 0.5),
+        ("stamp", 2, 4, 0.5),
+    ]
+    assert found[0].hyperparameters["hidden_dim"] == 8
+    path.write_text("--epochs=9\n--run_dir=x\n")
+    with pytest.raises(FlagError, match="variant=c: --run_dir cannot be in it"):
+        parse([*arguments, own])
+
+
 def test_what_is_finished_is_skipped(arguments, capsys):
     done = []
 
@@ -156,11 +172,15 @@ def test_the_papers_ablations(repository, name, flag, values):
         ("unisar_figure7_alpha", "query_item_weight", 5),
         ("unisar_figure7_beta", "transition_weight", 5),
         ("unisar_figure8_gamma", "search_loss_weight", 3),
+        ("sesrec_figure5_alpha", "query_item_weight", 4),
+        ("sesrec_figure5_beta", "contrast_weight", 4),
+        ("sesrec_variants", "co_attention", 2),
     ],
 )
 def test_sweeps_of_one_setting(repository, name, setting, number):
     experiments = repository / "experiments"
-    base = experiments / "configs" / "unisar_kuaisar.flags"
+    model = name.partition("_")[0]
+    base = experiments / "configs" / f"{model}_kuaisar.flags"
     own = experiments / "sweeps" / f"{name}.flags"
     places = ["--dataset_dir=nowhere", "--sweep_dir=sweep", "--seeds=1"]
     sweep = parse([f"--flagfile={base}", f"--flagfile={own}", *places])
