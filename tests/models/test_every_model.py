@@ -39,6 +39,12 @@ def scores_of(model, task, inputs):
     return numpy(model.score(task, inputs))
 
 
+@functools.cache
+def usual_scores(name, task):
+    """Scores of `inputs_of()` before any training step, which may move statistics."""
+    return scores_of(small_model(name), task, inputs_of())
+
+
 def with_task(inputs, task, **arrays):
     return {**inputs, task: {**inputs[task], **arrays}}
 
@@ -59,10 +65,9 @@ def test_every_model_is_tested():
 
 @pytest.mark.parametrize(("name", "task"), CASES)
 def test_permuted_candidates_have_permuted_scores(name, task):
-    model, inputs = small_model(name), inputs_of(num_candidates=5)
-    order = [3, 0, 4, 2, 1]
-    expected = scores_of(model, task, inputs)
-    result = scores_of(model, task, with_columns(inputs, task, order))
+    order, expected = [2, 0, 1], usual_scores(name, task)
+    permuted = with_columns(inputs_of(), task, order)
+    result = scores_of(small_model(name), task, permuted)
     np.testing.assert_allclose(result, expected[:, order], atol=1e-6)
     assert np.ptp(expected, axis=1).max() > 1e-3
 
@@ -72,7 +77,7 @@ def test_a_score_does_not_depend_on_other_candidates(name, task):
     """Many candidates, so that a model that scores some at a time does so."""
     model, inputs = small_model(name), inputs_of(num_candidates=45)
     expected = scores_of(model, task, inputs)
-    for column in (0, 20, 44):
+    for column in (0, 44):
         alone = with_columns(inputs, task, [column])
         result = scores_of(model, task, alone)
         np.testing.assert_allclose(result, expected[:, column : column + 1], atol=1e-6)
@@ -94,7 +99,7 @@ def test_the_content_of_empty_slots_does_not_matter(name, task):
             kept = mask.reshape(*mask.shape, *[1] * (x.ndim - 2))
             history[array] = np.where(kept, x, 1).astype(x.dtype)
     result = scores_of(model, task, {**inputs, "history": history})
-    np.testing.assert_allclose(result, scores_of(model, task, inputs), atol=1e-6)
+    np.testing.assert_allclose(result, usual_scores(name, task), atol=1e-6)
 
 
 @pytest.mark.parametrize(("name", "task"), CASES)
@@ -102,9 +107,8 @@ def test_padding_changes_nothing(name, task):
     """Full width, and as few slots as each group of histories needs."""
     model = small_model(name)
     groups = [(1, 4, 3), (1, 2, 1), (2, 1, 3), (1, 4, 1), (1, 1, 1)]
-    expected = scores_of(model, task, inputs_of())
     result = scores_of(model, task, inputs_of(groups=groups))
-    np.testing.assert_allclose(result, expected, atol=1e-6)
+    np.testing.assert_allclose(result, usual_scores(name, task), atol=1e-6)
 
 
 @pytest.mark.parametrize(("name", "task"), CASES)
@@ -120,8 +124,8 @@ def test_more_padding_changes_nothing(name, task):
         for entry, x in inputs["history"].items()
     }
     inputs = {**inputs, "history": history}
-    expected = scores_of(model, task, inputs_of())
-    np.testing.assert_allclose(scores_of(model, task, inputs), expected, atol=1e-6)
+    result = scores_of(model, task, inputs)
+    np.testing.assert_allclose(result, usual_scores(name, task), atol=1e-6)
 
 
 @pytest.mark.parametrize(("name", "task"), CASES)
@@ -137,12 +141,10 @@ def test_empty_histories_have_finite_scores_and_gradients(name, task):
 
 @pytest.mark.parametrize(("name", "task"), CASES)
 def test_bfloat16_agrees_to_two_digits(name, task):
-    inputs = inputs_of()
-    expected = scores_of(small_model(name), task, inputs)
     half = small_model(name, dtype="mixed_bfloat16")
     assert all(v.dtype == "float32" for v in half.trainable_variables)
-    result = scores_of(half, task, inputs)
-    np.testing.assert_allclose(result, expected, atol=0.02)
+    result = scores_of(half, task, inputs_of())
+    np.testing.assert_allclose(result, usual_scores(name, task), atol=0.02)
 
 
 @pytest.mark.parametrize("name", sorted(OPTIONS.keys() - {"sesrec", "unisar"}))
@@ -183,7 +185,7 @@ def test_one_batch_can_be_learned_by_heart(name):
 @pytest.mark.parametrize(("name", "task"), CASES)
 def test_unknown_ids_are_read_as_0(name, task):
     """On a CPU a look-up above the table is an error, and -1 its last row."""
-    model, inputs = small_model(name), inputs_of(num_candidates=5)
+    model, inputs = small_model(name), inputs_of()
 
     def scores_with(number):
         changed = {part: dict(arrays) for part, arrays in inputs.items()}
@@ -201,5 +203,6 @@ def test_unknown_ids_are_read_as_0(name, task):
 
 def test_every_input_of_ids_is_known():
     others = {"history_row", "group_ends", "rec_widths", "search_widths"}
+    others |= {"rec_sessions", "search_sessions"}
     ids = {name for name, entry in INPUTS.items() if entry.dtype == "int32"}
     assert KIND_OF_ID.keys() == ids - others
