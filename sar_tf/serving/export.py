@@ -25,10 +25,10 @@ from sar_tf.serving.raw_inputs import (
     CANDIDATES,
     EXCLUDED,
     NUMBER,
-    RawReader,
     raw_inputs,
     vocabulary_names,
 )
+from sar_tf.serving.raw_reader import RawReader
 from sar_tf.serving.retrieve import Catalogue
 from sar_tf.serving.vocabularies import Vocabularies
 from sar_tf.serving.warmup import WARMUP_FILE, write_warmup

@@ -212,7 +212,8 @@ def check_folder(config: RunConfig, folder: RunDirectory, resume: bool) -> None:
     if not resume:
         folder.require_free()
         return
-    changed = set(folder.load_config().changed(config))
+    # A run from before a hyperparameter was added has its default.
+    changed = set(folder.load_config().check().changed(config))
     refused = changed - _CHANGEABLE
     if config.schedule != "plateau":
         # Its length is the course of the learning rate.
@@ -233,7 +234,7 @@ def opened_config(folder: RunDirectory, changes: Mapping[str, Any]) -> RunConfig
         RunDirectoryError: The folder holds no run.
         ConfigError: A setting is not the run's.
     """
-    kept = folder.load_config()
+    kept = folder.load_config().check()
     config = dataclasses.replace(kept, **changes)
     if config.strategy != "tpu":
         config = dataclasses.replace(config, tpu="")

@@ -1,7 +1,5 @@
 """Sessions of histories, from the records' times."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -99,11 +97,3 @@ def test_a_user_of_now_is_in_the_newest_session(data):
     history = {name: x.numpy().tolist() for name, x in batch["history"].items()}
     assert history["rec_sessions"] == [[2, 1, 0], [0, 0, 0]]
     assert history["search_sessions"] == [[3, 1], [0, 0]]
-
-
-def test_longer_pauses(data):
-    """With 60 minutes: 0 to 131 is one session."""
-    longer = dataclasses.replace(data, session_minutes=60)
-    (batch,) = to_numpy(longer.train_from(0).take(1))
-    assert sessions_of(batch, "rec")[7] == ([1, 1, 1], [1, 1])
-    assert longer.spec.session_minutes == 60

@@ -6,7 +6,8 @@ from support.rows import to_numpy
 
 from sar_tf.inputs import INPUTS
 from sar_tf.needs import ALL_NEEDS
-from sar_tf.serving.raw_inputs import RawReader, raw_inputs, vocabulary_names
+from sar_tf.serving.raw_inputs import raw_inputs, vocabulary_names
+from sar_tf.serving.raw_reader import RawReader
 from sar_tf.serving.vocabularies import Vocabularies
 
 

@@ -159,3 +159,11 @@ def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "bad").write_text("{")
     with pytest.raises(SystemExit, match="is no JSON"):
         main(["--url=http://x", "--task=rec", f"--request={tmp_path / 'bad'}"])
+
+
+def test_a_request_without_a_time_is_of_its_newest_event():
+    events = [{"type": "rec", "time": time, "item": "1"} for time in (3, 9, 5)]
+    arrays = serve_client.make_arrays({"events": events})
+    assert arrays["time"] == [9]
+    assert serve_client.make_arrays({"events": events, "time": 12})["time"] == [12]
+    assert serve_client.make_arrays({})["time"] == [0]

@@ -16,6 +16,7 @@ import sar_tf
 from sar_tf.data.dataset_info import DatasetError
 from sar_tf.metrics.ranks import metrics_by_task
 from sar_tf.training.config import ConfigError
+from sar_tf.training.finished import check_folder, opened_config
 from sar_tf.training.run_directory import RunDirectory, RunDirectoryError
 
 
@@ -202,6 +203,19 @@ def test_resuming_with_another_setting(finished, config):
         (name,) = changed
         with pytest.raises(ConfigError, match=f"{name} is not what the run was"):
             sar_tf.run(dataclasses.replace(config, **changed), finished[0], resume=True)
+
+
+def test_a_run_from_before_a_hyperparameter_has_its_default(config, tmp_path):
+    folder, checked = RunDirectory(tmp_path), config.check()
+    values = dict(checked.hyperparameters)
+    dropout = values.pop("dropout")
+    folder.start(dataclasses.replace(checked, hyperparameters=values))
+    check_folder(checked, folder, resume=True)
+    assert opened_config(folder, {}).hyperparameters["dropout"] == dropout
+    other = {**values, "dropout": dropout / 2 + 0.1}
+    changed = dataclasses.replace(checked, hyperparameters=other)
+    with pytest.raises(ConfigError, match="dropout is not what the run was"):
+        check_folder(changed, folder, resume=True)
 
 
 def test_the_public_names_are_there():
