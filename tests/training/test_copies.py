@@ -41,7 +41,7 @@ class Starts(keras.callbacks.Callback):
     """The weights at the start of each training; breaks off as often as it is told.
 
     Args:
-        breaks: (model's tasks, epoch) at whose second step a training breaks off once.
+        breaks: (model's tasks, epoch) at whose first step a training breaks off once.
     """
 
     def __init__(self, breaks=()):
@@ -59,7 +59,7 @@ class Starts(keras.callbacks.Callback):
         self.now = self.model.tasks, epoch
 
     def on_train_batch_end(self, batch, logs=None):
-        if batch == 1 and self.now in self.breaks:
+        if batch == 0 and self.now in self.breaks:
             self.breaks.remove(self.now)
             raise InterruptedError
 
@@ -174,11 +174,19 @@ def test_one_saved_model_holds_both(loaded, tmp_path):
         )
 
 
-def test_a_run_that_breaks_off_in_a_copy(finished, config, tmp_path):
+def test_a_run_that_breaks_off_in_its_copies(finished, config, tmp_path):
+    """Inside the second epoch of the first copy, and before the other's first file."""
     _, metrics, _ = finished
-    starts = Starts([(("rec",), 1)])
-    with pytest.raises(InterruptedError):
-        sar_tf.run(config, tmp_path / "run", [starts], verbose="none")
+    for place in ((("rec",), 1), (("search",), 0)):
+        with pytest.raises(InterruptedError):
+            sar_tf.run(
+                config,
+                tmp_path / "run",
+                [Starts([place])],
+                resume=(tmp_path / "run").exists(),
+                verbose="none",
+            )
+    assert not list((tmp_path / "run" / "copies" / "search" / "checkpoints").iterdir())
     found = sar_tf.run(config, tmp_path / "run", resume=True, verbose="none")
     assert found == metrics
 
