@@ -11,10 +11,15 @@ from typing import Any
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.value_provider import RuntimeValueProvider
 
 
 def serves(scheme: str) -> bool:
     """Whether URLs of this scheme belong to an object store of which Beam knows."""
+    if FileSystems._pipeline_options is RuntimeValueProvider.runtime_options is None:
+        # There is no pipeline yet; keys come from the environment.
+        FileSystems.set_options(PipelineOptions([]))
     try:
         return not FileSystems.get_filesystem(f"{scheme}://").has_dirs()
     except ValueError:
