@@ -22,15 +22,36 @@ def serves(scheme: str) -> bool:
         FileSystems.set_options(PipelineOptions([]))
     try:
         return not FileSystems.get_filesystem(f"{scheme}://").has_dirs()
-    except ValueError:
+    except (ValueError, OSError):  # It is unknown, or needs flags.
         return False
 
 
 def GFile(url: str, mode: str) -> Any:
     """Opens a file for "rb" or "wb"."""
-    call = FileSystems.open if mode == "rb" else FileSystems.create
-    # By default it would unpack what is named .gz.
-    return call(url, compression_type=CompressionTypes.UNCOMPRESSED)
+    # By default Beam would unpack what is named .gz.
+    kind = CompressionTypes.UNCOMPRESSED
+    if mode == "rb":
+        return FileSystems.open(url, compression_type=kind)
+    return _Upload(FileSystems.create(url, compression_type=kind))
+
+
+class _Upload:
+    """A file to write; makes empty ones, too, which Beam fails to do on s3://."""
+
+    def __init__(self, file: Any):
+        self._file = file
+        self._is_empty = True
+
+    def write(self, content: bytes) -> None:
+        self._is_empty = self._is_empty and not content
+        self._file.write(content)
+
+    def close(self) -> None:
+        uploader = getattr(getattr(self._file, "raw", None), "_uploader", None)
+        write_part = getattr(uploader, "_write_to_s3", None)
+        if self._is_empty and write_part is not None:
+            write_part(b"")  # Otherwise the object has no part.
+        self._file.close()
 
 
 def exists(url: str) -> bool:

@@ -87,7 +87,7 @@ def _file_system(scheme: str) -> Any:
 
 
 def _with_os_errors(function, *args, **kwargs):
-    """Calls a function of TensorFlow; its errors become OSErrors."""
+    """Calls a function of TensorFlow or Beam; its errors become OSErrors."""
     import tensorflow as tf
 
     try:
@@ -101,3 +101,7 @@ def _with_os_errors(function, *args, **kwargs):
         raise RemoteError(cause) from error
     except tf.errors.OpError as error:
         raise RemoteError(" ".join(error.message.split())) from error
+    except Exception as error:
+        if not type(error).__module__.startswith("apache_beam"):
+            raise
+        raise RemoteError(" ".join(str(error).split())) from error
