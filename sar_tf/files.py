@@ -8,7 +8,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from sar_tf.paths import AnyPath, RemoteError, as_path, copy_bytes, is_remote
+from sar_tf.file_systems import RemoteError
+from sar_tf.paths import AnyPath, as_path, copy_bytes, is_remote
 
 _PREFIX = ".partial-"
 ADVICE = (
@@ -23,9 +24,10 @@ class WriteError(OSError):
 
 def reason_of(error: OSError) -> str:
     """The cause of an error on one line."""
-    # The text of an HDF5 error has many lines; its number gives a short text.
-    is_named = error.errno and not isinstance(error, RemoteError)
-    return os.strerror(error.errno) if is_named else str(error)
+    if error.errno and not isinstance(error, RemoteError):
+        # The text of an HDF5 error has many lines; its number gives a short text.
+        return os.strerror(error.errno)
+    return str(error)
 
 
 def partial_path(path: str | os.PathLike) -> AnyPath:

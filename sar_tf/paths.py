@@ -1,32 +1,26 @@
 """Paths of local files, and of files on gs://, s3://, hdfs:// and the like.
 
 A local path is a `pathlib.Path`. Any other is a `RemotePath`, which has the methods of
-`Path` that this project uses, by way of `tf.io.gfile`. TensorFlow is imported when the
-first remote file is used.
+`Path` that this project uses, by way of `tf.io.gfile` or, for object stores that
+TensorFlow does not know, Apache Beam's file systems; see `file_systems`.
 """
 
 import contextlib
-import errno
 import fnmatch
 import glob
 import io
 import os
 import posixpath
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from types import SimpleNamespace
-from typing import IO, Any
+from typing import IO
 
-from sar_tf.startup import import_tensorflow
+from sar_tf.file_systems import RawFile, call
 
 _SEPARATOR = "://"
 _BUFFER_BYTES = 1 << 20  # Of a remote file that is read.
-
-
-class RemoteError(OSError):
-    """An error of a remote file system; its text tells the cause."""
 
 
 class RemotePath(os.PathLike):
@@ -100,9 +94,9 @@ class RemotePath(os.PathLike):
     def open(self, mode: str = "r", encoding: str | None = None, **_) -> IO:
         """Opens the file; errors are those of `open`."""
         mode, is_text = mode.replace("b", ""), "b" not in mode
-        file = _gfile("GFile", self._url, f"{mode}b")
+        file = call("GFile", self._url, f"{mode}b")
         buffer = io.BufferedReader if mode == "r" else io.BufferedWriter
-        file = buffer(_Raw(file, mode), _BUFFER_BYTES)
+        file = buffer(RawFile(file, mode), _BUFFER_BYTES)
         return io.TextIOWrapper(file, encoding=encoding) if is_text else file
 
     def read_bytes(self) -> bytes:
@@ -125,11 +119,11 @@ class RemotePath(os.PathLike):
 
     def exists(self) -> bool:
         """Whether there is such a file or folder."""
-        return _gfile("exists", self._url)
+        return call("exists", self._url)
 
     def is_dir(self) -> bool:
         """Whether there is such a folder."""
-        return _gfile("isdir", self._url)
+        return call("isdir", self._url)
 
     def is_file(self) -> bool:
         """Whether there is such a file."""
@@ -137,11 +131,11 @@ class RemotePath(os.PathLike):
 
     def stat(self) -> SimpleNamespace:
         """`st_size`, the number of bytes."""
-        return SimpleNamespace(st_size=_gfile("stat", self._url).length)
+        return SimpleNamespace(st_size=call("stat", self._url).length)
 
     def iterdir(self) -> Iterator["RemotePath"]:
         """The files and folders inside."""
-        for name in _gfile("listdir", self._url):
+        for name in call("listdir", self._url):
             yield self / name.rstrip("/")
 
     def glob(self, pattern: str) -> Iterator["RemotePath"]:
@@ -164,20 +158,20 @@ class RemotePath(os.PathLike):
 
     def mkdir(self, **_) -> None:
         """Makes the folder and its parents."""
-        _gfile("makedirs", self._url)
+        call("makedirs", self._url)
 
     def unlink(self, missing_ok: bool = False) -> None:
         """Deletes the file."""
         if not missing_ok or self.exists():
-            _gfile("remove", self._url)
+            call("remove", self._url)
 
     def rmtree(self) -> None:
         """Deletes the folder and everything in it."""
-        _gfile("rmtree", self._url)
+        call("rmtree", self._url)
 
     def replace(self, target: str | os.PathLike) -> "RemotePath":
         """Renames the file, over an older one of the new name."""
-        _gfile("rename", self._url, os.fspath(target), overwrite=True)
+        call("rename", self._url, os.fspath(target), overwrite=True)
         return RemotePath(os.fspath(target))
 
 
@@ -199,7 +193,7 @@ def find_paths(pattern: str | os.PathLike) -> list[AnyPath]:
     """The sorted files and folders that a pattern such as gs://bucket/*.csv matches."""
     if not is_remote(pattern):
         return [Path(match) for match in sorted(glob.glob(os.fspath(pattern)))]
-    return [RemotePath(match) for match in sorted(_gfile("glob", os.fspath(pattern)))]
+    return [RemotePath(match) for match in sorted(call("glob", os.fspath(pattern)))]
 
 
 def copy_bytes(source: AnyPath, target: AnyPath) -> None:
@@ -215,76 +209,3 @@ def remove_tree(path: AnyPath) -> None:
             path.rmtree()
         else:
             shutil.rmtree(path)
-
-
-class _Raw(io.RawIOBase):
-    """A remote file, for Python's buffers; it can only be read or only be written.
-
-    Args:
-        file: A `tf.io.gfile.GFile`.
-        mode: "r", or that of a file to write.
-    """
-
-    def __init__(self, file: Any, mode: str):
-        super().__init__()
-        self._file = file
-        self._is_read = mode == "r"
-
-    def readable(self) -> bool:
-        return self._is_read
-
-    def writable(self) -> bool:
-        return not self._is_read
-
-    def seekable(self) -> bool:
-        return self._is_read
-
-    def readinto(self, buffer: Any) -> int:
-        content = _with_os_errors(self._file.read, len(buffer))
-        buffer[: len(content)] = content
-        return len(content)
-
-    def readall(self) -> bytes:
-        return _with_os_errors(self._file.read)
-
-    def write(self, content: Any) -> int:
-        _with_os_errors(self._file.write, bytes(content))
-        return len(content)
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        _with_os_errors(self._file.seek, offset, whence)
-        return self.tell()
-
-    def tell(self) -> int:
-        return _with_os_errors(self._file.tell)
-
-    def close(self) -> None:
-        if not self.closed:
-            super().close()
-            _with_os_errors(self._file.close)
-
-
-def _gfile(function: str, *args, **kwargs) -> Any:
-    """Calls a function of `tf.io.gfile`."""
-    if "tensorflow" not in sys.modules:
-        import_tensorflow()
-    import tensorflow as tf
-
-    return _with_os_errors(getattr(tf.io.gfile, function), *args, **kwargs)
-
-
-def _with_os_errors(function, *args, **kwargs):
-    """Calls a function of TensorFlow; its errors become OSErrors."""
-    import tensorflow as tf
-
-    try:
-        return function(*args, **kwargs)
-    except tf.errors.NotFoundError as error:
-        raise FileNotFoundError(
-            errno.ENOENT, error.message or "no such file"
-        ) from error
-    except tf.errors.UnimplementedError as error:
-        cause = f"{error.message}; install the plug-in of this file system"
-        raise RemoteError(cause) from error
-    except tf.errors.OpError as error:
-        raise RemoteError(" ".join(error.message.split())) from error

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from sar_tf.file_systems import RemoteError
 from sar_tf.files import WriteError, local_file, reason_of
-from sar_tf.paths import AnyPath, RemoteError
+from sar_tf.paths import AnyPath
 
 ADVICE = "free some disk space or make the folder writable, then run the job again"
 

@@ -14,7 +14,7 @@ from sar_tf.data.dataset_info import DatasetInfo, sha256
 from sar_tf.data.schema import REC, SEARCH, Ragged, UserRecord
 
 _USERS_PER_SHARD = 2048
-_DISTINCT_SHARDS = 20  # Later ones repeat their sequences, which is faster.
+_DISTINCT_SHARDS = 8  # Later ones repeat their sequences, which is faster.
 
 
 def write_random_dataset(
@@ -30,7 +30,7 @@ def write_random_dataset(
 
     Every behavior with a click but the first is a target: the user's last one of
     each task for test, the one before for validation, the others for training. From
-    user 40,961 on the sequences of earlier users repeat.
+    user 16,385 on the sequences of earlier users repeat.
     """
     dataset_dir = Path(dataset_dir)
     rng = np.random.default_rng(seed)
