@@ -232,6 +232,14 @@ _LABEL = (
         "For each search the words of a query that is drawn uniformly.",
         tasks=("rec",),
     ),
+    Input(
+        "is_last",
+        "label",
+        ("B",),
+        "Whether it is its user's last target of the task in training: one a user and "
+        "epoch.",
+        "bool",
+    ),
     Input("target_query", "label", ("B",), "The target's query.", tasks=("search",)),
     Input("target_user", "label", ("B",), "The target's user.", tasks=("search",)),
 )

@@ -22,7 +22,7 @@ class BatchLabels(BatchSettings):
 
     def _label(self, task: str, rows: dict, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """What the training losses read of each of a task's rows."""
-        labels: dict[str, tf.Tensor] = {}
+        labels: dict[str, tf.Tensor] = {"is_last": rows["is_last"]}
         if task != "search":
             if self._needs_replacements:
                 labels |= draw_replacements(

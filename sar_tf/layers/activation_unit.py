@@ -116,7 +116,7 @@ class ActivationUnit(Composite):
         )
 
     def _read(self, history, candidates, mask, training):
-        weights = self._weights(history, candidates, mask, training)
+        weights = self.weights_of(history, candidates, mask, training)
         weights = ops.cast(weights, "float32")
         if self.normalize == "scale":
             weights = weights * history.shape[-1] ** -0.5
@@ -126,8 +126,13 @@ class ActivationUnit(Composite):
         values = history * ops.expand_dims(ops.cast(mask, history.dtype), -1)
         return ops.matmul(weights, values)
 
-    def _weights(self, history, candidates, mask, training):
-        """a_j of each candidate: `(B, C, N)`."""
+    def weights_of(
+        self, history: Any, candidates: Any, mask: Any, training: bool = False
+    ) -> Any:
+        """a_j of each candidate, `(B, C, N)`; arguments as those of the call.
+
+        Those of empty slots mean nothing. It sees all candidates at once.
+        """
         x = self._first_layer(history, candidates)
         pairs = ops.shape(x)[:-1]
         counted = ops.broadcast_to(mask[:, None, :], pairs)

@@ -33,6 +33,8 @@ class BidirectionalBlock(_PostNormBlock):
         inner_units: width of the feed-forward network's hidden layer.
         dropout: rate on attention weights and on each sublayer's output.
         epsilon: epsilon of the layer normalization.
+        is_causal: whether a slot sees only itself and earlier ones; one query alone
+            sees all.
 
     Call arguments:
         x: `(B, N, D)`.
@@ -54,11 +56,18 @@ class BidirectionalBlock(_PostNormBlock):
         [Sun et al., 2019](https://arxiv.org/abs/1904.06690)
     """
 
-    def __init__(self, num_heads: int, inner_units: int, **kwargs) -> None:
+    def __init__(
+        self, num_heads: int, inner_units: int, is_causal: bool = False, **kwargs
+    ) -> None:
         super().__init__(inner_units, **kwargs)
         self.num_heads = num_heads
+        self.is_causal = is_causal
         self.attention = MaskedAttention(
-            num_heads, self.dropout_rate, name="attention", dtype=self.dtype_policy
+            num_heads,
+            self.dropout_rate,
+            is_causal=is_causal,
+            name="attention",
+            dtype=self.dtype_policy,
         )
 
     def build(self, x_shape, mask_shape=None, queries_shape=None):
@@ -76,7 +85,11 @@ class BidirectionalBlock(_PostNormBlock):
         return queries_shape or x_shape
 
     def get_config(self):
-        return {**super().get_config(), "num_heads": self.num_heads}
+        return {
+            **super().get_config(),
+            "num_heads": self.num_heads,
+            "is_causal": self.is_causal,
+        }
 
 
 @keras.saving.register_keras_serializable("sar_tf")

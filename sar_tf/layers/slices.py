@@ -24,4 +24,4 @@ def in_slices(function: Callable[[Any], Any], candidates: Any, size: int) -> Any
     parts = ops.reshape(parts, (rows, slices, size, width))
     found = ops.map(function, ops.transpose(parts, (1, 0, 2, 3)))
     found = ops.transpose(found, (1, 0, 2, 3))
-    return ops.reshape(found, (rows, padded, found.shape[-1]))[:, :count]
+    return ops.reshape(found, (rows, padded, ops.shape(found)[-1]))[:, :count]

@@ -45,6 +45,25 @@ def window_means(x: Any, windows: Any) -> tuple[Any, Any]:
     return means, ops.any(windows, axis=-1)
 
 
+def double_at(x: Any, is_chosen: Any, windows: Any) -> Any:
+    """The vector of one slot of each row, doubled where it lies in a window.
+
+    A window's outputs have its mean of themselves added.
+
+    Args:
+        x: `(B, N, D)`.
+        is_chosen: bool `(B, N)`, true at one slot.
+        windows: bool `(B, S, N)`.
+
+    Returns:
+        `(B, D)`.
+    """
+    weights = ops.cast(is_chosen, x.dtype)
+    is_doubled = ops.any(ops.logical_and(windows, is_chosen[:, None, :]), axis=(1, 2))
+    vector = ops.einsum("bn,bnd->bd", weights, x)
+    return vector * (1 + ops.cast(is_doubled, x.dtype))[:, None]
+
+
 def likeness_within(means: Any, is_there: Any) -> tuple[Any, Any]:
     """`|cos(s_k, s_k+1)|` of neighbouring windows.
 

@@ -25,7 +25,8 @@ class Model(Retrieval, TrainedModel):
     - `encode_history`: what depends on the history alone,
     - `read`: what depends on the target too,
     - `logits`: the candidates' scores, of a whole batch in training,
-    - `losses`, where it has more than the main one, with `loss_weights`.
+    - `losses`, where it has more than the main one, with `loss_weights`, or others
+      than that one in training, with `trains_main_loss = False`.
 
     Its hyperparameters are the keyword-only arguments of its constructor; their types
     and ranges are in the signature, their meanings in the docstring. The model has all
@@ -276,20 +277,20 @@ class Model(Retrieval, TrainedModel):
         return found
 
     def _outputs(self, task, found, inputs, rows, training):
-        vectors = None
-        if training and self.retrieval_head is not None:
-            found, vectors = found["rows"], found["vectors"]
-        logits = self.logits(task, found, training) if training else found
-        logits = ops.cast(logits, "float32")
-        values = self.main_loss(logits)
         weights = inputs.get("is_target", None)
         if weights is None:
-            weights = ops.ones_like(values)
+            weights = ops.ones(ops.shape(inputs["history_row"]))
         if not training:
-            outputs = rows.restore((ops.sigmoid(logits), values, weights))
-            scores, *main = outputs
+            logits = ops.cast(found, "float32")
+            outputs = ops.sigmoid(logits), self.main_loss(logits), weights
+            scores, *main = rows.restore(outputs)
             return {"scores": scores, "losses": {MAIN_LOSS: (tuple(main),)}}
-        losses = {MAIN_LOSS: ((values, weights),)}
+        vectors, losses = None, {}
+        if self.retrieval_head is not None:
+            found, vectors = found["rows"], found["vectors"]
+        if self.trains_main_loss:
+            logits = ops.cast(self.logits(task, found, training), "float32")
+            losses[MAIN_LOSS] = ((self.main_loss(logits), weights),)
         for name, terms in self.losses(task, found, inputs).items():
             losses[name] = (terms,) if isinstance(terms, tuple) else tuple(terms)
         if vectors is not None:

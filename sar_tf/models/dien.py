@@ -2,8 +2,12 @@
 
 from keras import layers, ops
 
+from sar_tf.layers.activation_unit import ActivationUnit
 from sar_tf.layers.augru import AUGRU
 from sar_tf.layers.masking import masked_softmax
+from sar_tf.layers.next_item import next_item_losses
+from sar_tf.layers.perceptron import Perceptron
+from sar_tf.layers.slices import in_slices
 from sar_tf.models.encoders import ItemEncoder, add_item_encoder
 from sar_tf.models.network_head import NetworkHeadModel
 from sar_tf.models.registry import register
@@ -23,7 +27,13 @@ class DIEN(NetworkHeadModel):
 
     The auxiliary loss teaches the states to tell the next item from a drawn one n. It
     reads one sequence of each user in an epoch, the newest one: the histories of a
-    user's targets overlap. An empty history has g = 0.
+    user's targets overlap. An empty history has g = 0. With networks that sources have
+    elsewhere, the attention and the product <s, h> are
+
+        a_t = softmax_t(MLP([v ; s_t ; v - s_t ; v * s_t]) / sqrt(D))
+        g(s_t, h) = MLP([s_t ; h])
+
+    Which of them the authors' numbers have is not certain.
 
     Args:
         spec, tables, tasks: As `Model`.
@@ -31,7 +41,11 @@ class DIEN(NetworkHeadModel):
             encoders' dense layers.
         hidden_dim: Width D of an item's vector and of the states.
         prediction_units: Hidden layers of the network that scores a candidate.
+        attention_units: Hidden layers, with sigmoid, of the network of the attention;
+            none has the product s W v.
         auxiliary_weight: Weight alpha of the auxiliary loss.
+        auxiliary_units: Hidden layers, with sigmoid, of the network of the auxiliary
+            loss; none has the product.
         use_user: Whether the network sees the user's vector too.
         item_encoder: What an item's vector is made of, its id and features or its id.
 
@@ -50,7 +64,9 @@ class DIEN(NetworkHeadModel):
         embedding_dim: Size = 32,
         hidden_dim: Size = 64,
         prediction_units: Sizes = (200, 80),
+        attention_units: Sizes = (),
         auxiliary_weight: Weight = 1.0,
+        auxiliary_units: Sizes = (),
         use_user: bool = False,
         item_encoder: ItemEncoder = "features",
         **kwargs,
@@ -65,13 +81,25 @@ class DIEN(NetworkHeadModel):
         self.extractor = layers.GRU(
             hidden_dim, return_sequences=True, use_cudnn=False, name="extractor"
         )
-        self.relevance = layers.Dense(
-            hidden_dim,
-            use_bias=False,
-            kernel_initializer="glorot_normal",
-            name="relevance",
-        )
+        self.activation_unit = None
+        if attention_units:
+            self.activation_unit = ActivationUnit(
+                attention_units, name="activation_unit"
+            )
+            self.activation_unit.build((None, None, hidden_dim))
+        else:
+            self.relevance = layers.Dense(
+                hidden_dim,
+                use_bias=False,
+                kernel_initializer="glorot_normal",
+                name="relevance",
+            )
         self.evolution = AUGRU(hidden_dim, name="evolution")
+        self.comparison = None
+        if auxiliary_units:
+            self.comparison = Perceptron(
+                [*auxiliary_units, 1], "sigmoid", name="comparison"
+            )
         self.add_head(prediction_units, use_user, embedding_dim, hidden_dim)
 
     def encode_history(self, history, training):
@@ -87,9 +115,22 @@ class DIEN(NetworkHeadModel):
 
     def attention(self, states, candidates, mask):
         """a of each candidate: float32 `(B, C, N)`."""
-        asked = self.relevance(candidates)
-        logits = ops.einsum("bcd,bnd->bcn", asked, states)
+        if self.activation_unit is None:
+            asked = self.relevance(candidates)
+            logits = ops.einsum("bcd,bnd->bcn", asked, states)
+        else:
+            logits = self._relevance_by_network(states, candidates, mask)
         return masked_softmax(ops.cast(logits, "float32"), mask[:, None, :])
+
+    def _relevance_by_network(self, states, candidates, mask):
+        def weigh(part):
+            weights = self.activation_unit.weights_of(states, part, mask)
+            return weights * states.shape[-1] ** -0.5
+
+        size, number = self.activation_unit.slice_size, candidates.shape[1]
+        if number is not None and number <= size:
+            return weigh(candidates)
+        return in_slices(weigh, candidates, size)
 
     def losses(self, task, rows, inputs):
         if not self.loss_weights:
@@ -98,9 +139,17 @@ class DIEN(NetworkHeadModel):
         vectors = self.encode_items(items)
         drawn = self.encode_items(inputs["sequence_negatives"])
         states = self.extractor(vectors, training=True)[:, :-1]
-        to_next, to_drawn = (
-            ops.cast(ops.sum(states * x[:, 1:], axis=-1), "float32")
-            for x in (vectors, drawn)
-        )
-        values = ops.softplus(-to_next) + ops.softplus(to_drawn)
+        if self.comparison is None:
+            values = next_item_losses(states, vectors[:, 1:], drawn[:, 1:])
+        else:
+            to_next, to_drawn = (
+                ops.cast(self.compare(states, x[:, 1:]), "float32")
+                for x in (vectors, drawn)
+            )
+            values = ops.softplus(-to_next) + ops.softplus(to_drawn)
         return {"auxiliary_loss": (values, items[:, 1:] > 0)}
+
+    def compare(self, states, items):
+        """g(s, h) by the network: `(B, N)`."""
+        pairs = ops.concatenate([states, items], axis=-1)
+        return ops.squeeze(self.comparison(pairs), axis=-1)

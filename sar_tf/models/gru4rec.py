@@ -1,5 +1,7 @@
 """GRU4Rec: the last state of a GRU over the history asks for the next item."""
 
+from typing import Literal
+
 from keras import layers, ops
 
 from sar_tf.layers import replicas
@@ -21,7 +23,10 @@ class GRU4Rec(DotProductModel):
     The GRU is Keras': its update gate keeps the old state, and its reset gate acts
     after the product with the recurrent kernel. Histories are padded at their end. An
     empty history has o = b_o. The original reads one-hot items and has another table of
-    items to score; here items have one vector.
+    items to score; here items have one vector. Its losses are, of scores r,
+
+        bpr = -mean_j log sigmoid(r_i - r_j)
+        top1 = mean_j [sigmoid(r_j - r_i) + sigmoid(r_j^2)]
 
     Args:
         spec, tables, tasks: As `Model`.
@@ -32,9 +37,11 @@ class GRU4Rec(DotProductModel):
         num_layers: GRUs on top of each other.
         dropout: Dropout rate of the items.
         item_encoder: What an item's vector is made of, its id and features or its id.
-        original_loss: Whether the loss is BPR, -mean_j log sigmoid(r_i - r_j) of the
-            positive i and those j of the batch's other rows that differ from it,
-            instead of the one that all models have.
+        original_loss: Whether the loss compares the positive i with those j of the
+            batch's other rows that differ from it, instead of the one that all models
+            have.
+        pairwise_loss: What that loss is, "bpr" or "top1"; which one the published
+            numbers have is not certain.
 
     Reference:
         [Hidasi et al., 2016](https://arxiv.org/abs/1511.06939)
@@ -55,11 +62,13 @@ class GRU4Rec(DotProductModel):
         dropout: Rate = 0.1,
         item_encoder: ItemEncoder = "features",
         original_loss: bool = False,
+        pairwise_loss: Literal["bpr", "top1"] = "bpr",
         **kwargs,
     ):
         super().__init__(spec, tables, **kwargs)
         add_item_encoder(self, item_encoder, embedding_dim, hidden_dim)
         self.original_loss = original_loss
+        self.is_top1 = pairwise_loss == "top1"
         self.dropout = Dropout(dropout)
         # Not cuDNN's: XLA cannot compile it.
         self.grus = [
@@ -94,6 +103,11 @@ class GRU4Rec(DotProductModel):
         if not self.original_loss:
             return super().main_loss(logits)
         positive, negatives = logits[:, :1], logits[:, 1:]
-        number = ops.sum(ops.cast(negatives > NO_NEGATIVE, "float32"), axis=1)
-        costs = ops.sum(ops.softplus(negatives - positive), axis=1)
-        return costs / ops.maximum(number, 1.0)
+        is_negative = ops.cast(negatives > NO_NEGATIVE, "float32")
+        costs = ops.softplus(negatives - positive)
+        if self.is_top1:
+            negatives = negatives * is_negative
+            costs = ops.sigmoid(negatives - positive) + ops.sigmoid(negatives**2)
+            costs = costs * is_negative
+        number = ops.sum(is_negative, axis=1)
+        return ops.sum(costs, axis=1) / ops.maximum(number, 1.0)

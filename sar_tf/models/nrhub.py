@@ -1,10 +1,9 @@
 """NRHUB: what a user clicked, asked for and found are three views of the user."""
 
-from keras import ops
-
 from sar_tf.layers.embeddings import QueryEncoder
 from sar_tf.models.dot_product import DotProductModel
 from sar_tf.models.encoders import ItemEncoder, add_item_encoder
+from sar_tf.models.original_losses import softmax_loss
 from sar_tf.models.registry import register
 from sar_tf.models.user_views import VIEWS_NEED, UserViews
 from sar_tf.settings import Size
@@ -80,4 +79,4 @@ class NRHUB(UserViews, DotProductModel):
     def main_loss(self, logits):
         if not self.original_loss:
             return super().main_loss(logits)
-        return ops.logsumexp(logits, axis=1) - logits[:, 0]
+        return softmax_loss(logits)

@@ -8,10 +8,14 @@ from sar_tf.layers.causal_attention import CausalBlock
 from sar_tf.layers.clicked_items import newest_in_time, take_slots
 from sar_tf.layers.dropout import Dropout
 from sar_tf.layers.embeddings import Embedding
+from sar_tf.layers.full_softmax import full_softmax_loss
 from sar_tf.layers.mixed_history import times_of_tokens
+from sar_tf.layers.picked import pick
+from sar_tf.layers.recency import distance_to_newest
 from sar_tf.models.dot_product import DotProductModel
 from sar_tf.models.encoders import ItemEncoder, add_item_encoder, add_query_encoder
 from sar_tf.models.inputs import MIXED_HISTORY
+from sar_tf.models.original_losses import refuse_large_catalogue
 from sar_tf.models.registry import register
 from sar_tf.settings import Few, Rate, Size
 
@@ -37,9 +41,11 @@ class QuerySeqRec(DotProductModel):
     alone that are earlier than the target, without a threshold; where it has none, a
     token stays, and recommendations, which have no query, stay too.
 
-    The original is trained with a softmax over all items, at each token that an item
-    follows; here the loss is that of all models, of the history's end alone. Its shares
-    were (0.25, 0.2) on one dataset and (0.1, 0.3) on another.
+    `original_loss` is the original's: the cross-entropy of the next item among all
+    items, at each token that an item follows, the target behind the last one. It reads
+    the last target's history of each user in an epoch, as the histories of a user's
+    targets overlap. Items are asked for as they were, not as they are replaced. The
+    original's shares were (0.25, 0.2) on one dataset and (0.1, 0.3) on another.
 
     Args:
         spec, tables, tasks: As `Model`.
@@ -55,9 +61,12 @@ class QuerySeqRec(DotProductModel):
         block: Variant of the blocks: SASRec's, or that of the released code, which has
             no residual around the attention and adds that of the network twice.
         item_encoder: What an item's vector is made of, its id and features or its id.
+        original_loss: Whether the loss is the cross-entropy of each next item among all
+            items, instead of the one that all models have, of the history's end.
 
     Raises:
-        ValueError: The dataset's queries have no words.
+        ValueError: The dataset's queries have no words, or `original_loss` finds more
+            items than a softmax over all of them can have.
 
     Reference:
         [He et al., 2022](https://doi.org/10.1145/3511808.3557677)
@@ -81,9 +90,15 @@ class QuerySeqRec(DotProductModel):
         graph_share: Rate = 0.3,
         block: Literal["sasrec", "query_seqrec"] = "sasrec",
         item_encoder: ItemEncoder = "features",
+        original_loss: bool = False,
         **kwargs,
     ):
         super().__init__(spec, tables, **kwargs)
+        if original_loss:
+            refuse_large_catalogue(self.spec)
+            self.trains_main_loss = False
+            self.loss_weights["sequence_loss"] = 1.0
+            self.needs += ("is_last",)
         self.max_tokens = max_tokens
         self.replaced_share = replaced_share
         self.graph_share = graph_share
@@ -117,9 +132,7 @@ class QuerySeqRec(DotProductModel):
         Returns:
             Vectors `(H, T, D)` and their mask `(H, T)`.
         """
-        items, clicked = history["rec_items"], history["clicked_items"]
-        size, slots, width = ops.shape(clicked)
-        clicked = ops.reshape(clicked, (size, slots * width))
+        items, clicked = history["rec_items"], _in_a_row(history["clicked_items"])
         queries = self.encode_queries(history["search_words"])
         is_item, is_query = ops.split(self.type_embedding(ops.arange(2)), 2, axis=0)
         x = ops.concatenate(
@@ -130,16 +143,39 @@ class QuerySeqRec(DotProductModel):
             ],
             axis=1,
         )
-        mask = ops.concatenate([items > 0, history["search_mask"], clicked > 0], axis=1)
-        times = times_of_tokens(
-            history["rec_positions"], history["search_positions"], width
-        )
-        newest = newest_in_time(ops.cast(mask, "int32"), times, self.max_tokens)
+        mask, newest = self._newest_tokens(history)
         return take_slots(x, newest), take_slots(mask, newest)
+
+    def _newest_tokens(self, history):
+        """Which tokens there are, and the slots of those that are kept."""
+        items, clicked = history["rec_items"], history["clicked_items"]
+        mask = [items > 0, history["search_mask"], _in_a_row(clicked) > 0]
+        mask = ops.concatenate(mask, axis=1)
+        times = times_of_tokens(
+            history["rec_positions"], history["search_positions"], clicked.shape[2]
+        )
+        kept = newest_in_time(ops.cast(mask, "int32"), times, self.max_tokens)
+        return mask, kept
+
+    def next_items(self, history, target):
+        """The item behind each token of `read_tokens`: `(H, T)`, 0 where there is none.
+
+        Args:
+            history: The histories' arrays.
+            target: int `(H,)`, the item behind the last token.
+        """
+        items, clicked = history["rec_items"], _in_a_row(history["clicked_items"])
+        queries = ops.zeros_like(history["search_positions"])
+        mask, newest = self._newest_tokens(history)
+        items = take_slots(ops.concatenate([items, queries, clicked], axis=1), newest)
+        items = ops.pad(items[:, 1:], ((0, 0), (0, 1)))
+        is_newest = distance_to_newest(take_slots(mask, newest)) == 0
+        is_newest = ops.logical_and(is_newest, take_slots(mask, newest))
+        return ops.where(is_newest, target[:, None], items)
 
     def encode_history(self, history, training):
         """The vector of each history; in training what a target's draws change."""
-        if training and self.replaced_share:
+        if training and (self.replaced_share or self.loss_weights):
             return history
         return {"vector": self.encode_sequence(history, training)}
 
@@ -147,6 +183,33 @@ class QuerySeqRec(DotProductModel):
         if "vector" in encoded:
             return encoded["vector"]
         return self.encode_sequence(self.replace(encoded, target["ids"]), training)
+
+    def read(self, task, encoded, target, training):
+        if not (training and self.loss_weights):
+            return super().read(task, encoded, target, training)
+        history, inputs = encoded, target["ids"]
+        if not self.has_static_shapes:
+            history, inputs = pick(inputs["is_last"], (history, inputs))
+        following = self.next_items(history, inputs["candidates"][:, 0])
+        counts = ops.logical_and(following > 0, inputs["is_last"][:, None])
+        if self.replaced_share:
+            history = self.replace(history, inputs)
+        vectors = self.encode_positions(history, training)
+        return {
+            "vectors": ops.reshape(vectors, (-1, vectors.shape[-1])),
+            "following": ops.reshape(following, (-1,)),
+            "counts": ops.reshape(counts, (-1,)),
+        }
+
+    def losses(self, task, rows, inputs):
+        if not self.loss_weights:
+            return {}
+        if not self.has_static_shapes:
+            rows = pick(rows["counts"], rows)
+        every = self.encode_items(ops.arange(1, self.spec.num_items + 1))
+        following = self.encode_items(rows["following"])
+        values = full_softmax_loss(rows["vectors"], following, every)
+        return {"sequence_loss": (values, rows["counts"])}
 
     def replace(self, history, inputs):
         """The histories with some clicked items and queries replaced.
@@ -190,6 +253,12 @@ class QuerySeqRec(DotProductModel):
         is_known = ops.any(mask, axis=1, keepdims=True)
         return vector * ops.cast(is_known, vector.dtype)
 
+    def encode_positions(self, history, training):
+        """The vector behind each token: `(H, T, D)`."""
+        x, mask = self.read_tokens(history)
+        x = self.encode(x, mask, training)
+        return self.norm(self.blocks[-1](x, mask, training=training))
+
     def encode(self, x, mask, training):
         """The input of the last block: `(H, T, D)`."""
         x = x + self.position_embedding(ops.arange(ops.shape(x)[1]))
@@ -198,3 +267,9 @@ class QuerySeqRec(DotProductModel):
         for block in self.blocks[:-1]:
             x = block(x, mask, training=training)
         return x
+
+
+def _in_a_row(clicked):
+    """`(H, N, K) -> (H, N · K)`."""
+    size, slots, width = ops.shape(clicked)
+    return ops.reshape(clicked, (size, slots * width))

@@ -4,12 +4,11 @@ from keras import layers, ops
 
 from sar_tf.layers.masking import masked_mean
 from sar_tf.layers.recency import newest
-from sar_tf.models.dot_product import DotProductModel
+from sar_tf.models.dot_product import NO_NEGATIVE, DotProductModel
 from sar_tf.models.encoders import ItemEncoder, add_item_encoder
+from sar_tf.models.original_losses import refuse_large_catalogue, softmax_loss
 from sar_tf.models.registry import register
 from sar_tf.settings import Size
-
-_MOST_ITEMS = 200_000  # In a softmax of 1,024 targets: 0.8 GB.
 
 
 @register("stamp")
@@ -35,6 +34,8 @@ class STAMP(DotProductModel):
         item_encoder: What an item's vector is made of, its id and features or its id.
         original_loss: Whether the loss is the cross-entropy of the positive among all
             items, instead of the one that all models have.
+        sigmoid_scores: Whether that softmax is of the scores' sigmoids. It is not
+            certain that the paper's is; a later implementation found it worse.
 
     Raises:
         ValueError: There are more items than a softmax over all of them can have.
@@ -56,17 +57,16 @@ class STAMP(DotProductModel):
         add_mean: bool = True,
         item_encoder: ItemEncoder = "features",
         original_loss: bool = False,
+        sigmoid_scores: bool = False,
         **kwargs,
     ):
         super().__init__(spec, tables, **kwargs)
         add_item_encoder(self, item_encoder, embedding_dim, hidden_dim)
         self.add_mean = add_mean
         self.original_loss = original_loss
-        if original_loss and self.spec.num_items > _MOST_ITEMS:
-            raise ValueError(
-                f"original_loss scores all {self.spec.num_items:,} items for each "
-                f"target; it is made for {_MOST_ITEMS:,} at most"
-            )
+        self.sigmoid_scores = sigmoid_scores
+        if original_loss:
+            refuse_large_catalogue(self.spec)
         self.of_item = _dense(hidden_dim, "of_item", use_bias=False)
         self.of_newest = _dense(hidden_dim, "of_newest", use_bias=False)
         self.of_mean = _dense(hidden_dim, "of_mean")  # Its bias is b_a.
@@ -104,7 +104,10 @@ class STAMP(DotProductModel):
     def main_loss(self, logits):
         if not self.original_loss:
             return super().main_loss(logits)
-        return ops.logsumexp(logits, axis=1) - logits[:, 0]
+        if self.sigmoid_scores:
+            is_scored = logits > NO_NEGATIVE
+            logits = ops.where(is_scored, ops.sigmoid(logits), logits)
+        return softmax_loss(logits)
 
 
 def _dense(units, name, **options):

@@ -23,6 +23,7 @@ class TaskCopies(Model):
     def __init__(self, copies: Mapping[str, Model], **kwargs: Any) -> None:
         first = next(iter(copies.values()))
         super().__init__(first.spec, tasks=tuple(copies), **kwargs)
+        self.trains_main_loss = first.trains_main_loss
         self.copies = dict(copies)
         for own in copies.values():
             self.loss_weights |= own.loss_weights

@@ -1,6 +1,5 @@
 """What makes a model an ordinary Keras model: losses, metrics, fit, predict, saving."""
 
-import contextlib
 import dataclasses
 from typing import Any
 
@@ -11,6 +10,7 @@ from sar_tf.layers import replicas
 from sar_tf.layers.feature_encoder import FeatureEncoder
 from sar_tf.layers.id_tables import IdTables
 from sar_tf.metrics.ranking import RankingMetrics
+from sar_tf.models.complete import Complete
 from sar_tf.models.reduction import mean_of_terms
 from sar_tf.needs import check_needs
 from sar_tf.settings import Setting, argument_texts, keyword_settings
@@ -20,37 +20,14 @@ MAIN_LOSS = "click_loss"
 TABLES_IN_FILE = "tables come from a file"
 
 
-class _Complete(type):
-    """Makes a model's constructor check its arguments first and build it last."""
-
-    def __call__(cls, *args, **kwargs):
-        settings = cls.hyperparameters()
-        values = {name: setting.default for name, setting in settings.items()}
-        for name in settings.keys() & kwargs.keys():
-            values[name] = kwargs[name] = settings[name].check(kwargs[name])
-        with _dtype_policy(kwargs.get("dtype")):
-            model = super().__call__(*args, **kwargs)
-            model._complete(values)
-        return model
-
-
-@contextlib.contextmanager
-def _dtype_policy(policy):
-    """Layers that are made inside have the policy; None changes nothing."""
-    before = keras.config.dtype_policy()
-    if policy is not None:
-        keras.config.set_dtype_policy(keras.dtype_policies.get(policy))
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
-class TrainedModel(keras.Model, metaclass=_Complete):
+class TrainedModel(keras.Model, metaclass=Complete):
     """Losses that are reduced in one place, ranking metrics, and Keras' own methods.
 
     `sar_tf.models.Model` adds what the losses and scores are computed from.
     """
+
+    # Whether training has the main loss; evaluation always does.
+    trains_main_loss = True
 
     @classmethod
     def hyperparameters(cls) -> dict[str, Setting]:
@@ -61,6 +38,12 @@ class TrainedModel(keras.Model, metaclass=_Complete):
                 texts = argument_texts(parent.__doc__)
                 settings.update(keyword_settings(parent.__init__, texts))
         return settings
+
+    @property
+    def has_static_shapes(self) -> bool:
+        """Whether no shape may depend on what a batch holds, as XLA compiles it."""
+        is_jax = keras.backend.backend() == "jax"
+        return is_jax or bool(self.compiled and self.jit_compile)
 
     def _complete(self, hyperparameters):
         """Builds the model; the constructor's last step."""
@@ -82,7 +65,10 @@ class TrainedModel(keras.Model, metaclass=_Complete):
         self._tables = None
 
     def _make_weights(self):
-        self(empty_batch(self.spec, self.tasks, self.needs), training=True)
+        empty = empty_batch(self.spec, self.tasks, self.needs)
+        self(empty, training=True)
+        if not self.trains_main_loss:
+            self(empty, training=False)  # Training may leave out what scores need.
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -117,19 +103,20 @@ class TrainedModel(keras.Model, metaclass=_Complete):
     def get_metrics_result(self):
         """The mean of each loss, in evaluation of the main one, and the ranking.
 
-        "loss" is the weighted sum of all losses; "click_loss" that of the main ones,
-        which evaluation has too.
+        "loss" is the weighted sum of all losses, which training has; "click_loss" that
+        of the main ones.
         """
-        results, totals = {}, {MAIN_LOSS: 0.0}
-        if not self._evaluating:
-            totals = {"loss": 0.0, **totals}
+        names = set() if self._evaluating else set(self.loss_weights)
+        totals = {} if self._evaluating else {"loss": 0.0}
+        if self._evaluating or self.trains_main_loss:
+            names.add(MAIN_LOSS)
+            totals[MAIN_LOSS] = 0.0
+        results = {}
         for task, trackers in self.loss_trackers.items():
-            for name, tracker in trackers.items():
-                if name != MAIN_LOSS and self._evaluating:
-                    continue
-                results[tracker.name] = mean = tracker.result()
+            for name in (name for name in trackers if name in names):
+                results[trackers[name].name] = mean = trackers[name].result()
                 for total in totals:
-                    if total == "loss" or name == MAIN_LOSS:
+                    if total in ("loss", name):
                         totals[total] += self._weight(task, name) * mean
         if self._evaluating:
             for metric in self.ranking_metrics.values():

@@ -5,12 +5,16 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from sar_tf.layers.between import Between
 from sar_tf.layers.dropout import Dropout
 from sar_tf.layers.masking import masked_mean
+from sar_tf.layers.next_item import next_items_losses
+from sar_tf.layers.picked import pick
 from sar_tf.layers.pre_norm import sinusoids
-from sar_tf.layers.recency import newest
+from sar_tf.layers.search_sequences import sequences_of_searches
 from sar_tf.layers.siamese_block import SiameseBlock
 from sar_tf.layers.soft_sessions import (
+    double_at,
     likeness_between,
     likeness_within,
     window_masks,
@@ -32,24 +36,6 @@ _NEEDS: dict[str, tuple[str, ...]] = {
     "rec": ("rec_items",),
     "search": ("search_words", "clicked_items", "search_mask", "query_words"),
 }
-
-
-@keras.saving.register_keras_serializable("sar_tf")
-class Between(keras.constraints.Constraint):
-    """Keeps a weight between two numbers.
-
-    Args:
-        low, high: The numbers.
-    """
-
-    def __init__(self, low: float, high: float) -> None:
-        self.low, self.high = low, high
-
-    def __call__(self, w: Any) -> Any:
-        return ops.clip(w, self.low, self.high)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"low": self.low, "high": self.high}
 
 
 @register("unified_ssr")
@@ -80,8 +66,18 @@ class UnifiedSSR(FineTuned, DotProductModel):
     windows, which get no gradient, are left out; e and q are not multiplied by sqrt(D);
     a search's clicked items are one token; a recommendation history that is empty has
     one place without an item. The code hands each block the same input, which is
-    num_blocks=1. It trains all places of a sequence; here the loss is that of all
-    models, of the last place alone, with which each place may see all others.
+    num_blocks=1. Where the loss is that of all models, of the last place alone, each
+    place may see all others.
+
+    `original_loss` is that of all places, from each of which follow the items of the
+    next one, and from the last the target,
+
+        l_t = -mean_i log sigmoid(<h_t, e(i)>) - sum_n log(1 - sigmoid(<h_t, e(n)>))
+
+    of the items i and the target's negatives n; in search w l_t of P and (1 - w) l_t of
+    Q. It reads the last target's history of each user and task in an epoch, as the
+    histories of a user's targets overlap, and a place sees itself and earlier ones
+    alone: in the released code each place sees what it is asked for.
 
     Args:
         spec, tables, tasks: As `Model`.
@@ -96,6 +92,8 @@ class UnifiedSSR(FineTuned, DotProductModel):
         session_loss_weight: Weight of the loss of the windows.
         item_encoder: What an item's and a user's vector is made of, id and features or
             the id.
+        original_loss: Whether the loss is that of all places of a sequence, instead of
+            the one that all models have, of the last place; it is causal.
 
     Raises:
         ValueError: The tasks have search, and the dataset's queries have no words.
@@ -120,10 +118,16 @@ class UnifiedSSR(FineTuned, DotProductModel):
         num_sessions: Few = 2,
         session_loss_weight: Weight = 0.1,
         item_encoder: ItemEncoder = "features",
+        original_loss: bool = False,
         **kwargs,
     ):
         super().__init__(spec, tables, **kwargs)
         self.needs = ("user", *(n for task in self.tasks for n in _NEEDS[task]))
+        if original_loss:
+            is_causal = True
+            self.trains_main_loss = False
+            self.needs += ("is_last",)
+            self.loss_weights["sequence_loss"] = 1.0
         self.num_sessions = num_sessions
         if session_loss_weight:
             self.loss_weights["session_loss"] = session_loss_weight
@@ -162,6 +166,7 @@ class UnifiedSSR(FineTuned, DotProductModel):
         if "rec" in self.tasks:
             items = history["rec_items"]
             encoded["rec"] = {"items": self.encode_items(items), "mask": items > 0}
+            encoded["rec"]["ids"] = items
         if "search" in self.tasks:
             clicked = history["clicked_items"]
             encoded["search"] = {
@@ -169,44 +174,46 @@ class UnifiedSSR(FineTuned, DotProductModel):
                 "clicked": masked_mean(self.encode_items(clicked), clicked > 0, -2),
                 "has_clicks": ops.any(clicked > 0, axis=-1),
                 "mask": history["search_mask"],
+                "ids": clicked,
             }
         return encoded
 
     def read_target(self, task, encoded, target, training):
         if task == "rec":
-            return self._read_recommendations(encoded["rec"], target["user"], training)
+            return self._read_recommendations(encoded["rec"], target, training)
         return self._read_searches(encoded["search"], target, training)
 
-    def _read_recommendations(self, encoded, user, training):
+    def _read_recommendations(self, encoded, target, training):
         mask = encoded["mask"]
         places = ops.broadcast_to(ops.arange(ops.shape(mask)[1])[None], ops.shape(mask))
         # A history without items has one place.
         length = ops.maximum(ops.sum(ops.cast(mask, "int32"), axis=1), 1)
         (h,) = self.encode(
-            [encoded["items"]], [mask], user, ops.where(mask, places, 0), training
+            [encoded["items"]],
+            [mask],
+            target["user"],
+            ops.where(mask, places, 0),
+            training,
         )
         windows = window_masks(places, length, self.num_sessions)
         is_last = places == length[:, None] - 1
-        found = {"vector": _at_last(h, is_last, windows)}
+        found = {"vector": double_at(h, is_last, windows)}
         if training:
             found["products"] = window_means(h, windows & mask[:, None, :])
+        if training and not self.trains_main_loss:
+            following = ops.pad(encoded["ids"][:, 1:], ((0, 0), (0, 1)))
+            following = ops.where(
+                is_last, target["ids"]["candidates"][:, :1], following
+            )
+            found |= self._read_places([h], windows, following[..., None], target)
         return found
 
     def _read_searches(self, encoded, target, training):
         mask = encoded["mask"]
-        number = ops.sum(ops.cast(mask, "int32"), axis=1)
-        slots = ops.broadcast_to(ops.arange(ops.shape(mask)[1])[None], ops.shape(mask))
-        # The last slot has the target's query, which comes after the searches.
-        places = ops.concatenate([ops.where(mask, slots, 0), number[:, None]], axis=1)
-        queries = _append(encoded["queries"], target["query"])
-        query_mask = ops.pad(mask, ((0, 0), (0, 1)), constant_values=True)
-        clicked = encoded["clicked"]
-        products = ops.pad(clicked[:, :-1], ((0, 0), (1, 0), (0, 0)))
-        products = _append(products, newest(clicked, mask))
-        has_clicks = encoded["has_clicks"] & mask
-        product_mask = ops.pad(has_clicks[:, :-1], ((0, 0), (1, 0)))
-        newest_clicks = newest(ops.cast(has_clicks, "float32")[..., None], mask) > 0
-        product_mask = ops.concatenate([product_mask & mask, newest_clicks], axis=1)
+        queries, query_mask, products, product_mask, places = sequences_of_searches(
+            *(encoded[name] for name in ("queries", "clicked", "has_clicks", "mask")),
+            target["query"],
+        )
         h = self.encode(
             [products, queries],
             [product_mask, query_mask],
@@ -214,10 +221,9 @@ class UnifiedSSR(FineTuned, DotProductModel):
             places,
             training,
         )
-        windows = window_masks(places, number + 1, self.num_sessions)
-        is_last = ops.ones_like(number, dtype="bool")[:, None]
-        is_last = ops.concatenate([ops.zeros_like(mask), is_last], axis=1)
-        h_p, h_q = (_at_last(x, is_last, windows) for x in h)
+        windows = window_masks(places, places[:, -1] + 1, self.num_sessions)
+        is_last = ops.pad(ops.zeros_like(mask), ((0, 0), (0, 1)), constant_values=True)
+        h_p, h_q = (double_at(x, is_last, windows) for x in h)
         share = ops.cast(self.product_share, h_p.dtype)
         found = {"vector": share * h_p + (1 - share) * h_q}
         if training:
@@ -225,7 +231,32 @@ class UnifiedSSR(FineTuned, DotProductModel):
                 ("products", "queries"), h, (product_mask, query_mask), strict=True
             ):
                 found[name] = window_means(x, windows & own[:, None, :])
+        if training and not self.trains_main_loss:
+            last = target["ids"]["candidates"][:, None, :1]
+            last = ops.pad(last, ((0, 0), (0, 0), (0, encoded["ids"].shape[2] - 1)))
+            following = ops.concatenate([encoded["ids"], last], axis=1)
+            found |= self._read_places(h, windows, following, target)
         return found
+
+    def _read_places(self, h, windows, following, target):
+        """The costs of all places, and which of them count: each `(B · N,)`."""
+        is_last, negatives = target["ids"]["is_last"], target["candidates"][:, 1:]
+        parts = h, windows, following, negatives, is_last
+        if not self.has_static_shapes:
+            parts = pick(is_last, parts)
+        h, windows, following, negatives, is_last = parts
+        is_item = following > 0
+        doubled = 1.0 + ops.cast(ops.any(windows, axis=1), h[0].dtype)[..., None]
+        items = self.encode_items(following)
+        costs = [next_items_losses(x * doubled, items, is_item, negatives) for x in h]
+        if len(costs) > 1:
+            share = ops.cast(self.product_share, "float32")
+            costs = [share * costs[0] + (1.0 - share) * costs[1]]
+        counts = ops.logical_and(ops.any(is_item, axis=-1), is_last[:, None])
+        return {
+            "costs": ops.reshape(costs[0], (-1,)),
+            "counts": ops.reshape(counts, (-1,)),
+        }
 
     def encode(
         self, sequences: list, masks: list, user: Any, places: Any, training: bool
@@ -254,25 +285,15 @@ class UnifiedSSR(FineTuned, DotProductModel):
         return [self.norm(one) for one in x]
 
     def losses(self, task, rows, inputs):
+        losses = {}
+        if not self.trains_main_loss:
+            losses["sequence_loss"] = rows["costs"], rows["counts"]
         if "session_loss" not in self.loss_weights:
-            return {}
+            return losses
         terms = [likeness_within(*rows["products"])]
         if task == "search":
             terms.append(likeness_within(*rows["queries"]))
             means, is_there = zip(rows["products"], rows["queries"], strict=True)
             values, counts = likeness_between(means, is_there)
             terms.append((-values, counts))
-        return {"session_loss": terms}
-
-
-def _append(x, last):
-    """`(B, N, D)` and `(B, D)` behind it: `(B, N + 1, D)`."""
-    return ops.concatenate([x, last[:, None, :]], axis=1)
-
-
-def _at_last(h, is_last, windows):
-    """The output of the last place, doubled within a window: `(B, D)`."""
-    weights = ops.cast(is_last, h.dtype)
-    is_doubled = ops.any(ops.logical_and(windows, is_last[:, None, :]), axis=(1, 2))
-    vector = ops.einsum("bn,bnd->bd", weights, h)
-    return vector * (1 + ops.cast(is_doubled, h.dtype))[:, None]
+        return {**losses, "session_loss": terms}

@@ -16,6 +16,7 @@ from sar_tf.models.encoders import (
 )
 from sar_tf.models.fine_tuned import FineTuned
 from sar_tf.models.inputs import MIXED_HISTORY, SESSIONS
+from sar_tf.models.original_losses import softmax_loss
 from sar_tf.models.registry import register
 from sar_tf.settings import Few, Rate, Size
 
@@ -44,8 +45,7 @@ class USER(FineTuned):
     Other than the original, where no source settles it: a query is the mean of its
     words, and a word in the co-attention is a query of this word alone, of which the
     first `max_words` are read; the co-attention masks what is padded, and its kernel W
-    is trained; there is no feature made by hand and no tanh before the sigmoid. The
-    original's loss is a softmax over the candidates; here it is that of all models.
+    is trained; there is no feature made by hand and no tanh before the sigmoid.
 
     Args:
         spec, tables, tasks: As `Model`.
@@ -60,6 +60,8 @@ class USER(FineTuned):
         max_words: Words of a query that the co-attention reads.
         item_encoder: What an item's and a user's vector is made of, id and features or
             the id.
+        original_loss: Whether the loss is the cross-entropy of the positive among the
+            candidates, instead of the one that all models have.
 
     Raises:
         ValueError: The dataset's queries have no words.
@@ -85,9 +87,11 @@ class USER(FineTuned):
         session_length: Size = 10,
         max_words: Size = 10,
         item_encoder: ItemEncoder = "features",
+        original_loss: bool = False,
         **kwargs,
     ):
         super().__init__(spec, tables, **kwargs)
+        self.original_loss = original_loss
         self.sessions = sessions
         self.session_length = session_length
         if sessions == "pauses":
@@ -167,3 +171,8 @@ class USER(FineTuned):
 
     def logits(self, task, rows, training):
         return ops.squeeze(self.score_dense(rows), axis=-1)
+
+    def main_loss(self, logits):
+        if not self.original_loss:
+            return super().main_loss(logits)
+        return softmax_loss(logits)

@@ -91,3 +91,14 @@ def test_a_step_by_hand():
     static = list_sequences(rows, only_last=False)
     expected = [[7, 8, 9, 1], [0, 0, 0, 0], [3, 0, 0, 0]]
     assert static["sequence_items"].numpy().tolist() == expected
+
+
+@pytest.mark.parametrize("task", ["rec", "search"])
+def test_each_user_has_one_last_target_an_epoch(pipeline, records, task):
+    pipeline = dataclasses.replace(pipeline, needs=("user", "is_last"), num_groups=1)
+    users = []
+    for batch in read_epoch(pipeline):
+        users += batch[task]["user"][batch[task]["is_last"]].tolist()
+    expected = {record.user for record, _ in targets_of(records[0], task, "train")}
+    assert len(expected) > 3
+    assert sorted(users) == sorted(expected)

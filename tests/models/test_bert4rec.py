@@ -43,8 +43,10 @@ def test_registered_for_recommendation_only(model):
     assert model.loss_weights == {"cloze_loss": 1.0}
 
 
-def test_the_vector_is_made_of_what_the_paper_says(model):
+@pytest.mark.parametrize("normalizes_output", [True, False])
+def test_the_vector_is_made_of_what_the_paper_says(normalizes_output):
     """Layer by layer, for a full history: all its items, and [MASK] behind them."""
+    model = small_model(normalizes_output=normalizes_output)
     items = numpy(model.encode_items(ITEMS[:1]))
     mask_vector = numpy(model.mask_vector)[None, None]
     positions = numpy(model.positions.embedding.embeddings)[::-1]
@@ -53,7 +55,7 @@ def test_the_vector_is_made_of_what_the_paper_says(model):
         x = block(x, np.ones((1, 5), bool))
     x = numpy(model.projection(x))
     x = x * 0.5 * (1 + np.vectorize(math.erf)(x / np.sqrt(2)))
-    expected = numpy(model.output_norm(x))[0, -1]
+    expected = numpy(model.output_norm(x) if normalizes_output else x)[0, -1]
     result = encoded_of(model, ITEMS[:1])[0]
     np.testing.assert_allclose(result, [*expected, 1], rtol=1e-3, atol=1e-4)
 

@@ -110,6 +110,47 @@ def test_the_auxiliary_loss_by_hand(model, inputs):
     assert result == pytest.approx(np.mean(costs), rel=1e-4)
 
 
+def network(layers, x):
+    """Dense layers with sigmoid behind all but the last one."""
+    for dense in layers[:-1]:
+        x = sigmoid(x @ numpy(dense.kernel) + numpy(dense.bias))
+    return (x @ numpy(layers[-1].kernel) + numpy(layers[-1].bias))[..., 0]
+
+
+@pytest.mark.parametrize("number", [3, 25])
+def test_the_attention_by_a_network(inputs, number):
+    """Also of more candidates than are scored together."""
+    model = small_model(attention_units=(5,))
+    states, mask = states_of(model, inputs), inputs["history"]["rec_items"] > 0
+    ids = np.resize(inputs["rec"]["candidates"], (len(SIZES), number))
+    candidates = numpy(model.encode_items(ids))
+    result = numpy(model.attention(states, candidates, mask))
+    unit = model.activation_unit
+    for row, (length, _) in enumerate(SIZES):
+        s, v = states[row, None, :length], candidates[row, :, None]
+        s, v = np.broadcast_arrays(s, v)
+        pairs = np.concatenate([v, s, v - s, v * s], axis=-1)
+        logits = network([*unit.denses, unit.weight_dense], pairs) / np.sqrt(6)
+        expected = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        np.testing.assert_allclose(result[row, :, :length], expected, rtol=1e-4)
+        np.testing.assert_array_equal(result[row, :, length:], 0)
+
+
+def test_the_auxiliary_loss_by_a_network(inputs):
+    model = small_model(auxiliary_units=(5, 4))
+    items = np.array([[3, 8, 0, 0, 0]], "int32")
+    drawn = np.array([[4, 6, 0, 0, 0]], "int32")
+    state = states_of(model, {"history": {"rec_items": items}})[0, 0]
+    to_next, to_drawn = (
+        network(model.comparison.denses, np.concatenate([state, vector]))
+        for vector in numpy(model.encode_items(np.array([8, 6])))
+    )
+    own = with_arrays(inputs, "rec", sequence_items=items, sequence_negatives=drawn)
+    result = float(model.losses_of("rec", own)["auxiliary_loss"])
+    expected = -np.log(sigmoid(to_next)) - np.log(1 - sigmoid(to_drawn))
+    assert result == pytest.approx(expected, rel=1e-4)
+
+
 def test_the_auxiliary_loss_does_not_see_the_candidates(model, inputs):
     candidates = np.roll(inputs["rec"]["candidates"], 1, axis=0)
     changed = with_arrays(inputs, "rec", candidates=candidates)

@@ -90,9 +90,18 @@ def test_dropout_acts_in_training_only(model):
     assert len(losses) == 3
 
 
-def test_the_original_loss_compares_with_the_positives_of_other_rows():
+def bpr(own, other):
+    return -np.log(sigmoid(own - other))
+
+
+def top1(own, other):
+    return sigmoid(other - own) + sigmoid(other**2)
+
+
+@pytest.mark.parametrize("cost", [bpr, top1])
+def test_the_original_loss_compares_with_the_positives_of_other_rows(cost):
     """Not with those that are the row's own, nor with empty rows."""
-    model = small_model(original_loss=True)
+    model = small_model(original_loss=True, pairwise_loss=cost.__name__)
     candidates = INPUTS["rec"]["candidates"].copy()
     candidates[:, 0] = [3, 8, 3, 5, 9, 0]
     is_target = np.array([True] * 5 + [False])
@@ -101,9 +110,7 @@ def test_the_original_loss_compares_with_the_positives_of_other_rows():
     costs = []
     for i in range(5):
         others = [j for j in range(5) if candidates[j, 0] != candidates[i, 0]]
-        costs.append(
-            np.mean([-np.log(sigmoid(scores[i, i] - scores[i, j])) for j in others])
-        )
+        costs.append(np.mean([cost(scores[i, i], scores[i, j]) for j in others]))
     result = float(model.losses_of("rec", {**INPUTS, "rec": own})["click_loss"])
     assert result == pytest.approx(np.mean(costs), rel=1e-5)
     plain = numpy(small_model().score("rec", INPUTS))

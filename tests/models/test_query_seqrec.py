@@ -198,6 +198,70 @@ def test_only_training_replaces(model):
     np.testing.assert_allclose(*vectors, atol=1e-6)
 
 
+def numpy_ids(row):
+    """The item of each token in time order, 0 of a query."""
+    found = {}
+    items, positions = HISTORY["rec_items"][row], HISTORY["rec_positions"][row]
+    for slot in np.flatnonzero(items):
+        found[positions[slot]] = [items[slot]]
+    for slot in np.flatnonzero(HISTORY["search_mask"][row]):
+        clicked = HISTORY["clicked_items"][row, slot]
+        found[HISTORY["search_positions"][row, slot]] = [0, *clicked[clicked > 0]]
+    return [item for position in sorted(found) for item in found[position]]
+
+
+@pytest.mark.parametrize("max_tokens", [4, 13])
+def test_the_original_loss_asks_for_each_next_item_among_all(max_tokens):
+    """Of users' last targets, every second row; no item follows a query's place."""
+    model = small_model(original_loss=True, max_tokens=max_tokens, replaced_share=0.0)
+    places = numpy(model.position_embedding.embeddings)
+    every = numpy(model.encode_items(np.arange(1, SPEC.num_items + 1)))
+    costs = []
+    for row in (0, 2, 4):
+        tokens = numpy_tokens(model, row)[-max_tokens:]
+        following = [
+            *numpy_ids(row)[-max_tokens:][1:],
+            INPUTS["rec"]["candidates"][row, 0],
+        ]
+        x = np.stack(tokens) + places[: len(tokens)]
+        for own in model.blocks:
+            x = numpy_block(own, x)
+        for vector, item in zip(numpy_norm(model.norm, x), following, strict=True):
+            if item:
+                logits = every @ vector
+                costs.append(np.log(np.exp(logits).sum()) - logits[item - 1])
+    assert len(costs) > 6
+    losses = model.losses_of("rec", INPUTS)
+    assert losses.keys() == {"sequence_loss"}
+    assert float(losses["sequence_loss"]) == pytest.approx(np.mean(costs), rel=1e-4)
+
+
+@pytest.mark.parametrize("is_static", [False, True])
+def test_the_original_loss_of_groups_of_histories(monkeypatch, is_static):
+    """As wide as each group needs; also where XLA wants static shapes."""
+    model = small_model(original_loss=True, replaced_share=0.0)
+    expected = float(model.losses_of("rec", INPUTS)["sequence_loss"])
+    monkeypatch.setattr(QuerySeqRec, "has_static_shapes", is_static)
+    groups = [(1, 4, 3), (1, 2, 1), (2, 1, 3), (1, 4, 1), (1, 1, 1)]
+    inputs = batch(SPEC, random_histories(SPEC, SIZES), groups)
+    result = float(model.losses_of("rec", inputs)["sequence_loss"])
+    assert result == pytest.approx(expected, rel=1e-5)
+
+
+def test_replaced_items_are_asked_for_as_they_were(monkeypatch):
+    model = small_model(original_loss=True, replaced_share=0.5)
+    assert "other_clicked_items" in model.needs and "is_last" in model.needs
+    expected = numpy_ids(0)
+    target = np.full(len(SIZES), 7)
+    monkeypatch.setattr(QuerySeqRec, "has_static_shapes", True)
+    inputs = {**model.encode_target(INPUTS["rec"]), "ids": INPUTS["rec"]}
+    rows = model.read("rec", HISTORY, inputs, training=True)
+    width = numpy(model.next_items(HISTORY, target)).shape[1]
+    found = numpy(rows["following"])[:width]
+    own = [*expected[1:], INPUTS["rec"]["candidates"][0, 0]]
+    np.testing.assert_array_equal(found, np.pad(own, (0, width - len(own))))
+
+
 def test_it_needs_words():
     spec = dataclasses.replace(SPEC, num_words=0, caption_length=0)
     with pytest.raises(ValueError, match="Query-SeqRec reads the words of queries"):

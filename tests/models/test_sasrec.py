@@ -67,6 +67,26 @@ def test_the_vector_is_made_of_what_the_paper_says(case, item_encoder, scale):
     np.testing.assert_allclose(encoded_of(model, inputs)[:1], expected, rtol=1e-4)
 
 
+def test_the_blocks_of_bert4rec(case):
+    """LN before them and not behind, no factor; a slot sees no later one."""
+    _, inputs = case
+    model = small_model(block="bert", inner_units=8, item_encoder="id")
+    items = inputs["history"]["rec_items"][:1]
+    positions = numpy(model.positions.embedding.embeddings)[::-1]
+    x = model.norm(numpy(model.encode_items(items)) + positions)
+    for block in model.blocks:
+        assert block.is_causal and block.inner_units == 8
+        x = block(x, np.ones((1, 4), bool))
+    expected = numpy(x)[:, -1]
+    np.testing.assert_allclose(encoded_of(model, inputs)[:1], expected, rtol=1e-4)
+    before = numpy(model.encode(items, items > 0))
+    items = items.copy()
+    items[0, 2] = items[0, 2] % SPEC.num_items + 1
+    after = numpy(model.encode(items, items > 0))
+    np.testing.assert_allclose(after[:, :2], before[:, :2], atol=1e-6)
+    assert not np.allclose(after[:, 2:], before[:, 2:], atol=1e-3)
+
+
 def test_order_matters(case):
     model, inputs = case
     items = inputs["history"]["rec_items"].copy()

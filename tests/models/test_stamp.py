@@ -103,10 +103,13 @@ def test_scores_do_not_start_at_a_half():
     assert np.abs(encoded_of(model, ITEMS[:2])).max() > 1e-3
 
 
-def test_the_original_loss_is_a_softmax_over_all_items():
-    model = small_model(original_loss=True)
+@pytest.mark.parametrize("sigmoid_scores", [False, True])
+def test_the_original_loss_is_a_softmax_over_all_items(sigmoid_scores):
+    model = small_model(original_loss=True, sigmoid_scores=sigmoid_scores)
     every = numpy(model.encode_items(np.arange(1, SPEC.num_items + 1)))
     logits = encoded_of(model, ITEMS) @ every.T
+    if sigmoid_scores:
+        logits = 1 / (1 + np.exp(-logits))
     own = logits[np.arange(len(SIZES)), INPUTS["rec"]["candidates"][:, 0] - 1]
     expected = np.mean(np.log(np.exp(logits).sum(1)) - own)
     result = float(model.losses_of("rec", INPUTS)["click_loss"])

@@ -8,10 +8,10 @@ from support.layer_weights import numpy, randomize
 from support.numpy_equations import attention
 from support.search_case import changed, query_vectors
 
+from sar_tf.layers.between import Between
 from sar_tf.layers.pre_norm import sinusoids
 from sar_tf.models import UnifiedSSR, get
 from sar_tf.models.catalogue import scores_are_products
-from sar_tf.models.unified_ssr import Between
 
 HEADS, D = 2, 6
 OPTIONS = {"embedding_dim": 4, "hidden_dim": D, "num_heads": HEADS, "dropout": 0.0}
@@ -198,3 +198,51 @@ def test_scores_are_products_and_the_share_is_kept_within(model):
     share = small_model().product_share
     keras.optimizers.SGD(1.0).apply([ops.array(100.0)], [share])
     assert float(share) == pytest.approx(0.1)
+
+
+def softplus(x):
+    return np.log1p(np.exp(x))
+
+
+@pytest.mark.parametrize("task", ["rec", "search"])
+def test_the_original_loss_by_hand(task):
+    """All places of users' last targets, every second row."""
+    model, costs = small_model(original_loss=True), []
+    assert all(block.is_causal for block in model.blocks)
+    shares = [1.0] if task == "rec" else [0.3, 0.7]
+    for row in (0, 2, 4):
+        outputs, _, _ = numpy_of_row(model, task, row)
+        positive, *negatives = INPUTS[task]["candidates"][row]
+        number = len(outputs[0]) - 1
+        following = [[item] for item in HISTORY["rec_items"][row, 1 : number + 1]]
+        if task == "search":
+            clicked = HISTORY["clicked_items"][row, :number]
+            following = [own[own > 0] for own in clicked]
+        windows = numpy_windows(number + 1)
+        for t, items in enumerate([*following, [positive]]):
+            if not len(items):
+                continue
+            costs.append(0.0)
+            for share, h in zip(shares, outputs, strict=True):
+                vector = h[t] * (2 if any(window[t] for window in windows) else 1)
+                own, others = (
+                    numpy(model.encode_items(np.array(ids))) @ vector
+                    for ids in (items, negatives)
+                )
+                costs[-1] += share * (softplus(-own).mean() + softplus(others).sum())
+    assert len(costs) > 5
+    losses = model.losses_of(task, INPUTS)
+    assert losses.keys() == {"sequence_loss", "session_loss"}
+    assert float(losses["sequence_loss"]) == pytest.approx(np.mean(costs), rel=1e-4)
+
+
+@pytest.mark.parametrize("is_static", [False, True])
+def test_the_original_loss_of_groups_of_histories(monkeypatch, is_static):
+    model = small_model(original_loss=True, session_loss_weight=0.0)
+    tasks = model.tasks
+    expected = [float(model.losses_of(t, INPUTS)["sequence_loss"]) for t in tasks]
+    monkeypatch.setattr(UnifiedSSR, "has_static_shapes", is_static)
+    groups = [(1, 4, 3), (1, 2, 1), (2, 1, 3), (1, 4, 1), (1, 1, 1)]
+    inputs = batch(SPEC, random_histories(SPEC, SIZES), groups)
+    result = [float(model.losses_of(t, inputs)["sequence_loss"]) for t in tasks]
+    np.testing.assert_allclose(result, expected, rtol=1e-5)

@@ -191,6 +191,16 @@ def test_a_copy_scores_as_the_first_stage_did(model, task):
     )
 
 
+def test_the_original_loss_is_a_softmax_over_the_candidates(model):
+    original = small_model(original_loss=True)
+    scores = numpy(original.score("search", INPUTS))
+    np.testing.assert_array_equal(scores, numpy(model.score("search", INPUTS)))
+    odds = scores / (1 - scores)
+    expected = -np.mean(np.log(odds[:, 0] / odds.sum(1)))
+    result = float(original.losses_of("search", INPUTS)["click_loss"])
+    assert result == pytest.approx(expected, rel=1e-4)
+
+
 def test_it_needs_words():
     spec = dataclasses.replace(SPEC, num_words=0, caption_length=0)
     with pytest.raises(ValueError, match="USER reads the words of queries"):

@@ -152,6 +152,7 @@ def batch(spec, histories, groups=None, num_candidates=3, num_samples=5, seed=0)
         ),
         "history_row": np.arange(size, dtype="int32"),
         "is_target": np.full(size, True),
+        "is_last": np.arange(size) % 2 == 0,
         **slot_pairs(history),
     }
     for name, entry in INPUTS.items():

@@ -236,9 +236,9 @@ class RandomBatches:
             "sequence_items": items,
             "sequence_negatives": np.where(items, self._items(rng, items.shape), 0),
         }
-        if self.num_groups == 1:
-            return arrays
-        return {name: x[is_last] for name, x in arrays.items()}
+        if self.num_groups > 1:
+            arrays = {name: x[is_last] for name, x in arrays.items()}
+        return arrays | {"is_last": is_last}
 
     def _laid_out(self, own):
         """The batch's histories and their groups."""
