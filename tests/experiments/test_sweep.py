@@ -10,6 +10,7 @@ from experiments import flags
 from experiments import sweep as script
 from experiments.flagfile import FlagError
 from experiments.sweeper import parse, run_sweep, train_run
+from sar_tf import models
 from sar_tf.files import try_lock
 from sar_tf.metrics.ranks import metrics_by_task
 from sar_tf.models.sesrec import ABLATIONS
@@ -187,6 +188,13 @@ def test_sweeps_of_one_setting(repository, name, setting, number):
     found = [one.config.hyperparameters for one in sweep.runs]
     assert len({one[setting] for one in found}) == number == len(found)
     assert all({**one, setting: 0} == {**found[0], setting: 0} for one in found)
+
+
+def test_the_sweep_of_all_models(repository, monkeypatch):
+    monkeypatch.chdir(repository)  # Its flagfiles are named from there.
+    sweep = "--flagfile=experiments/sweeps/amazon_models.flags"
+    runs = parse([sweep, "--dataset_dir=nowhere", "--sweep_dir=sweep"]).runs
+    assert {one.config.model for one in runs} == set(models.names())
 
 
 def test_an_interrupted_run_is_resumed(arguments, monkeypatch):
