@@ -5,9 +5,10 @@ batches and the tests are made from `INPUTS`. A batch is
 
     {"history": {name: (H, ...)}, task: {name: (B, ...)}, ...}
 
-Target row b of a task reads history `history_row[b]`; targets of both tasks may share
-one. Dense ids start at 1; 0 is padding or unknown. A model reads an id that it does not
-know (negative, or above the highest) as 0.
+Target row b of a task reads history `history_row[b]`, or history b where a batch does
+not say; targets of both tasks may share one. Dense ids start at 1; 0 is padding or
+unknown. A model reads an id that it does not know (negative, or above the highest) as
+0.
 """
 
 import dataclasses

@@ -34,8 +34,25 @@ from sar_tf.startup import import_tensorflow, use_threads
 
 PROGRAM = "tools.serve_client"
 _SECONDS = 60  # Longest wait for a server.
-_EVENT = {"type": "", "time": 0, "item": "", "query": "", "source": ""}
-_KEYS = {"user", "events", "query", "time", "candidates", "k", "excluded_items"}
+# What a request and an event may have; a value is of the type of what stands for none.
+_REQUEST: dict[str, Any] = {
+    "user": "",
+    "events": [],
+    "query": "",
+    "time": 0,
+    "candidates": [],
+    "k": 10,
+    "excluded_items": [],
+}
+_EVENT: dict[str, Any] = {
+    "type": "",
+    "time": 0,
+    "item": "",
+    "query": "",
+    "source": "",
+    "clicked_items": [],
+}
+_TYPES = {str: "a text", int: "an integer", list: "a list"}
 
 
 class RequestError(ValueError):
@@ -151,18 +168,26 @@ def read_request(path: str | Path) -> dict[str, Any]:
         request = json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
         raise RequestError(f"{path} is no JSON ({error})") from error
-    if not isinstance(request, dict):
-        raise RequestError(f"{path} must hold an object")
-    unknown = sorted(request.keys() - _KEYS)
-    if unknown:
-        raise RequestError(f"{path} has {unknown[0]!r}; a request has {sorted(_KEYS)}")
+    _check(str(path), request, _REQUEST)
     for place, event in enumerate(request.get("events", [])):
-        names = {*_EVENT, "clicked_items"}
-        if not isinstance(event, dict) or not event.keys() <= names:
-            raise RequestError(
-                f"{path}: event {place} must be an object of {sorted(names)}"
-            )
+        _check(f"{path}: event {place}", event, _EVENT)
     return request
+
+
+def _check(where, values, empty):
+    """Raises RequestError where values have other names or types than `empty`."""
+    if not isinstance(values, dict):
+        raise RequestError(f"{where} must be an object of {sorted(empty)}")
+    for name, value in values.items():
+        if name not in empty:
+            raise RequestError(f"{where} has {name!r}; it may have {sorted(empty)}")
+        expected = _TYPES[type(empty[name])]
+        is_right = _TYPES.get(type(value)) == expected
+        if is_right and isinstance(value, list) and name != "events":
+            expected = "a list of texts"
+            is_right = all(isinstance(element, str) for element in value)
+        if not is_right:
+            raise RequestError(f"{where}: {name} must be {expected}, not {value!r:.80}")
 
 
 def ask(
@@ -200,16 +225,18 @@ def ask(
 def make_arrays(request: Mapping[str, Any]) -> dict[str, Any]:
     """All inputs that a signature may ask for, as nested lists of one user."""
     # An array without events has no type in JSON: an event of no type stands in.
-    events = [{**_EVENT, **event} for event in request.get("events", [])] or [_EVENT]
-    clicked = [event.get("clicked_items", []) for event in events]
+    events = [{**_EVENT, **event} for event in request.get("events") or [_EVENT]]
+    latest = max(event["time"] for event in events)
+    request = {**_REQUEST, "time": latest, **request}
+    clicked = [event["clicked_items"] for event in events]
     width = max(1, *map(len, clicked))
     return {
-        "user": [request.get("user", "")],
-        "query": [request.get("query", "")],
-        "time": [request.get("time", max(event["time"] for event in events))],
-        "candidates": [request.get("candidates", [])],
-        "k": request.get("k", 10),
-        "excluded_items": [request.get("excluded_items") or [""]],
+        "user": [request["user"]],
+        "query": [request["query"]],
+        "time": [request["time"]],
+        "candidates": [request["candidates"]],
+        "k": request["k"],
+        "excluded_items": [request["excluded_items"] or [""]],
         "history_types": [[event["type"] for event in events]],
         "history_times": [[event["time"] for event in events]],
         "history_items": [[event["item"] for event in events]],

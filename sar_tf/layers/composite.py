@@ -4,6 +4,8 @@ from typing import Any
 
 from keras import layers
 
+from sar_tf.layers.layer_norm import LayerNormalization
+
 
 class Composite(layers.Layer):
     """Base of layers that are made of dense layers and normalizations.
@@ -35,11 +37,9 @@ class Composite(layers.Layer):
 
     def _norm(
         self, name: str, epsilon: float, width: int | None = None
-    ) -> layers.LayerNormalization:
+    ) -> LayerNormalization:
         """A normalization of the last axis; arguments as above."""
-        norm = layers.LayerNormalization(
-            epsilon=epsilon, name=name, dtype=self.dtype_policy
-        )
+        norm = LayerNormalization(epsilon=epsilon, name=name, dtype=self.dtype_policy)
         if width is not None:
             norm.build((None, width))
         return norm

@@ -222,7 +222,7 @@ class Model(Retrieval, TrainedModel):
         cut = [groups.Group(0, None, None)]
         if history is not None:
             cut = groups.cut_histories(history, self.trims_history)
-        rows = {t: groups.sort_rows(x["history_row"], cut) for t, x in batch.items()}
+        rows = {t: groups.sort_rows(x, cut) for t, x in batch.items()}
         batch = {task: rows[task].sort(inputs) for task, inputs in batch.items()}
         targets = {task: self.encode_target(inputs) for task, inputs in batch.items()}
         run_group = self.run_group if len(cut) > 1 else self._run_group
@@ -232,7 +232,7 @@ class Model(Retrieval, TrainedModel):
             found = run_group(
                 group.history,
                 {
-                    t: groups.slice_rows(rows[t].history_row, places[t]) - group.start
+                    t: groups.rows_of_group(rows[t].history_row, places[t], group.start)
                     for t in batch
                 },
                 {t: groups.slice_rows(targets[t], places[t]) for t in batch},
@@ -279,7 +279,7 @@ class Model(Retrieval, TrainedModel):
     def _outputs(self, task, found, inputs, rows, training):
         weights = inputs.get("is_target", None)
         if weights is None:
-            weights = ops.ones(ops.shape(inputs["history_row"]))
+            weights = ops.ones(ops.shape(inputs["candidates"])[:1])
         if not training:
             logits = ops.cast(found, "float32")
             outputs = ops.sigmoid(logits), self.main_loss(logits), weights

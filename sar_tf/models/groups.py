@@ -24,7 +24,7 @@ class Rows(NamedTuple):
     """A task's rows, sorted by group."""
 
     order: Any  # (B,) the row of the batch at each place; None: as they are.
-    history_row: Any  # (B,) in that order.
+    history_row: Any  # (B,) in that order; None: row b reads history b.
     cuts: list  # Of each group: its first and its last place + 1.
 
     def sort(self, inputs: dict[str, Any]) -> dict[str, Any]:
@@ -83,8 +83,15 @@ def num_groups(history: dict[str, Any]) -> int:
     return history["group_ends"].shape[0] or 1
 
 
-def sort_rows(history_row: Any, groups: list[Group]) -> Rows:
-    """A task's rows, sorted by the group that their histories are in."""
+def sort_rows(inputs: dict[str, Any], groups: list[Group]) -> Rows:
+    """A task's rows, sorted by the group that their histories are in.
+
+    Args:
+        inputs: The task's inputs. With one group they may be without "history_row":
+            then target b reads history b.
+        groups: The groups.
+    """
+    history_row = inputs.get("history_row")
     if len(groups) == 1:
         return Rows(None, history_row, [(0, None)])
     order = ops.argsort(history_row)
@@ -106,8 +113,22 @@ def slice_rows(arrays: Any, cut: tuple) -> Any:
     return keras.tree.map_structure(lambda x: x[start:end], arrays)
 
 
+def rows_of_group(history_row: Any, cut: tuple, start: Any) -> Any:
+    """The rows of the group's histories that the targets in a cut read.
+
+    Args:
+        history_row: `(B,)`, rows of the batch's histories; None where target b reads
+            history b, and there is one group.
+        cut: The targets' start and end.
+        start: The group's first history.
+    """
+    return None if history_row is None else slice_rows(history_row, cut) - start
+
+
 def take_rows(arrays: Any, rows: Any) -> Any:
-    """Some rows of a structure of arrays."""
+    """Some rows of a structure of arrays; None is all of them."""
+    if rows is None:
+        return arrays
     return keras.tree.map_structure(lambda x: ops.take(x, rows, axis=0), arrays)
 
 

@@ -243,7 +243,6 @@ def _dense_ranker(model, task, constants):
     def rank(features):
         history = {n: x for n, x in features.items() if n in of_history}
         inputs = {n: x for n, x in features.items() if n not in history}
-        inputs["history_row"] = tf.range(tf.shape(features["candidates"])[0])
         with constants():
             return {"scores": model.score(task, {"history": history, task: inputs})}
 

@@ -40,8 +40,9 @@ class RawReader(tf.Module):
                 be among them.
 
         Raises:
-            tf.errors.InvalidArgumentError: The arrays have other numbers of users or of
-                events, or an event is of no type. It is raised when the graph runs.
+            tf.errors.InvalidArgumentError: Arrays have other ranks or other numbers of
+                users or events, or an event is of no type. It is raised when the graph
+                runs.
         """
         request = _checked(request)
         row = {
@@ -174,6 +175,9 @@ def _needed(needs: Collection[str], **arrays: tf.Tensor) -> dict[str, tf.Tensor]
 
 def _checked(request: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
     """The request; running it fails where its arrays do not fit each other."""
+    shapes = {n: [None] * len(RAW_INPUTS[n].axes) for n in request}
+    # TensorFlow lets a loaded signature be called with arrays of other ranks.
+    request = {n: tf.ensure_shape(x, shapes[n], n) for n, x in request.items()}
     checks = [_same_size(request, "B")]
     if "history_types" in request:
         types = request["history_types"]

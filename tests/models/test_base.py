@@ -197,6 +197,14 @@ def test_groups_and_the_order_of_rows_change_nothing(layout):
     assert found == pytest.approx(np.mean(losses), rel=1e-5)
 
 
+def test_without_history_row_row_b_reads_history_b():
+    model = tiny()
+    inputs = _only("rec", batch(SPEC, random_histories(SPEC, SIZES)))
+    expected = numpy(model.score("rec", inputs))
+    np.testing.assert_array_equal(inputs["rec"].pop("history_row"), np.arange(6))
+    np.testing.assert_array_equal(numpy(model.score("rec", inputs)), expected)
+
+
 def test_targets_are_encoded_by_what_the_model_has():
     seen = {}
 

@@ -40,10 +40,10 @@ def assert_same_outputs(model, inputs, other_inputs, rtol=1e-5):
 
 
 def test_padding_changes_nothing(case):
-    """Widths of 4 + 3 slots, and of as few as each group needs."""
+    """Widths of 4 + 3 slots, and fewer; with 2 + 2 both directions are one call."""
     model, histories, inputs = case
     assert SIZES[1:5] == [(2, 1), (0, 3), (1, 2), (4, 0)]
-    layout = [(1, 4, 3), (1, 2, 1), (2, 1, 3), (2, 4, 1)]
+    layout = [(1, 4, 3), (1, 2, 2), (2, 1, 3), (2, 4, 1)]
     trimmed = batch(SPEC, histories, layout)
     cut = groups.cut_histories(trimmed["history"], trims=True)
     assert [g.history["rec_items"].shape for g in cut] == [
@@ -52,7 +52,7 @@ def test_padding_changes_nothing(case):
         (2, 1),
         (2, 4),
     ]
-    assert [g.history["search_words"].shape[1] for g in cut] == [3, 1, 3, 1]
+    assert [g.history["search_words"].shape[1] for g in cut] == [3, 2, 3, 1]
     assert_same_outputs(model, inputs, trimmed)
 
 

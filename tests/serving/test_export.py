@@ -258,8 +258,7 @@ def test_ids_that_are_unknown(rank, target):
     events[2] = events[2]._replace(clicked_items=("?", *events[2].clicked_items))
     scores = rank("rec", [target._replace(events=events)])
     np.testing.assert_allclose(scores, expected, atol=1e-6)
-    unknown = target._replace(user="nobody", candidates=["new", ""])
-    scores = rank("rec", [unknown])
+    scores = rank("rec", [target._replace(user="nobody", candidates=["new", ""])])
     assert scores[0, 0] == scores[0, 1] and 0 < scores[0, 0] < 1
 
 
@@ -284,6 +283,8 @@ def test_bad_requests(rank, target):
         rank("rec", [target], history_times=tf.constant([[1, 2]], tf.int64))
     with pytest.raises(invalid, match="one size of axis B"):
         rank("rec", [target], user=tf.constant(["1", "2"]))
+    with pytest.raises(invalid, match=r"(?s)node candidates.*\[1\] is not comp"):
+        rank("rec", [target], candidates=tf.constant(["1"]))
     with pytest.raises(invalid, match="expected to be a string tensor but is a int32"):
         rank("rec", [target], user=tf.constant([7]))
 

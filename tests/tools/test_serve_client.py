@@ -128,11 +128,20 @@ def test_a_user_without_events(ask):
 @pytest.mark.parametrize(
     ("request_", "problem"),
     [
-        ({"users": "A3"}, "has 'users'; a request has"),
-        ({"events": [{"typ": "rec"}]}, "event 0 must be an object of"),
-        ([], "must hold an object"),
+        ({"users": "A3"}, "has 'users'; it may have"),
+        ({"events": [{"typ": "rec"}]}, "event 0 has 'typ'; it may have"),
+        ({"events": ["rec"]}, "event 0 must be an object of"),
+        ([], "must be an object of"),
+        ({"user": 3}, "user must be a text, not 3"),
+        ({"k": True}, "k must be an integer, not True"),
+        ({"events": None}, "events must be a list, not None"),
+        ({"candidates": [1004]}, "candidates must be a list of texts, not [1004]"),
+        (
+            {"events": [{"clicked_items": "B00001"}]},
+            "event 0: clicked_items must be a list, not 'B00001'",
+        ),
         ({"events": [{"type": "buy"}]}, "history_types must be rec, search or empty"),
-        ({"events": [{"type": "rec", "time": "noon"}]}, "retrieve_rec: "),
+        ({"events": [{"type": "rec", "time": 2**63}]}, "retrieve_rec: "),
     ],
 )
 def test_bad_requests_are_one_line(ask, request_, problem):
