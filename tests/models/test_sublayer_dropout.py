@@ -40,7 +40,8 @@ def assert_draws_differ(monkeypatch, whole, dropouts, compute):
         monkeypatch.setattr(dropout, "rate", 0.5)
     drawn = [numpy(compute(True)) for _ in range(2)]
     assert not np.allclose(*drawn)
-    np.testing.assert_array_equal(numpy(compute(False)), kept[0])
+    # Outside of training, layer normalization adds up in another order.
+    np.testing.assert_allclose(numpy(compute(False)), kept[0], rtol=1e-5, atol=1e-6)
 
 
 def dropouts_of(layer):

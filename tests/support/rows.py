@@ -83,6 +83,11 @@ def check_row(inputs, row, history, record, target):
     assert inputs["user"][row] == record.user
     assert inputs["candidates"][row][0] == record.target_item[target]
     limits = LIMITS["max_rec_history"], LIMITS["max_search_history"]
+    history = dict(history)
+    for kind in ("rec", "search"):
+        # The few seconds of a record are one session.
+        sessions = history.pop(f"{kind}_sessions")
+        assert sessions == [0] * len(history[f"{kind}_positions"])
     assert history == expected_history(record, target, *limits)
     if "query" in inputs:
         behavior = record.target_behavior[target]
