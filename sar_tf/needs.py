@@ -8,7 +8,7 @@ ALL_NEEDS = tuple(entry.name for entry in INPUTS.values() if not entry.is_always
 
 
 def check_needs(needs: Collection[str]) -> tuple[str, ...]:
-    """The needs as a tuple.
+    """The needs as a tuple, each of them once.
 
     Raises:
         ValueError: A name is not in the batch table.
@@ -18,7 +18,7 @@ def check_needs(needs: Collection[str]) -> tuple[str, ...]:
         raise ValueError(
             f"needs names {', '.join(unknown)}; a batch has {', '.join(ALL_NEEDS)}"
         )
-    return tuple(needs)
+    return tuple(dict.fromkeys(needs))
 
 
 def inputs_of(

@@ -105,9 +105,7 @@ class ActivationUnit(Composite):
     def call(
         self, history: Any, candidates: Any, mask: Any, training: bool = False
     ) -> Any:
-        num_candidates = candidates.shape[1]
-        is_few = num_candidates is not None and num_candidates <= self.slice_size
-        if training or is_few:
+        if training:
             return self._read(history, candidates, mask, training)
         return in_slices(
             lambda part: self._read(history, part, mask, training=False),

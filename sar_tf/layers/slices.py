@@ -11,12 +11,15 @@ def in_slices(function: Callable[[Any], Any], candidates: Any, size: int) -> Any
 
     Args:
         function: From `(B, size, D)` to `(B, size, K)`, each candidate on its own.
-        candidates: `(B, C, D)`.
+        candidates: `(B, C, D)`. A static C of `size` or less is one slice as it is.
         size: Number of candidates of a slice.
 
     Returns:
         `(B, C, K)`.
     """
+    number = candidates.shape[1]
+    if number is not None and number <= size:
+        return function(candidates)
     rows, count, width = ops.shape(candidates)
     slices = -(-count // size)
     padded = slices * size

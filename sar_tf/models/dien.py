@@ -127,10 +127,7 @@ class DIEN(NetworkHeadModel):
             weights = self.activation_unit.weights_of(states, part, mask)
             return weights * states.shape[-1] ** -0.5
 
-        size, number = self.activation_unit.slice_size, candidates.shape[1]
-        if number is not None and number <= size:
-            return weigh(candidates)
-        return in_slices(weigh, candidates, size)
+        return in_slices(weigh, candidates, self.activation_unit.slice_size)
 
     def losses(self, task, rows, inputs):
         if not self.loss_weights:

@@ -58,7 +58,7 @@ class InstrumentModel(UserViews, NetworkHeadModel):
         add_training_tables(self, "item_queries")
         self.base = base
         if base == "nrhub":
-            self.needs += tuple(n for n in VIEWS_NEED if n not in self.needs)
+            self.needs += VIEWS_NEED
             self.add_views(view_dim, max(view_dim // 2, 1), view_dim)
             return
         self.activation_unit = ActivationUnit(

@@ -110,8 +110,7 @@ class IV4RecPlus(InstrumentModel):
 
         self.item_fit, self.item_gate = networks("item")
         if rebuilds == "users":
-            more = "search_words", "search_mask"
-            self.needs += tuple(n for n in more if n not in self.needs)
+            self.needs += ("search_words", "search_mask")
             self.user_instrument = UserInstrument(num_heads, name="user_instrument")
             self.user_fit, self.user_gate = networks("user")
 

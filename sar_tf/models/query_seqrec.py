@@ -147,7 +147,7 @@ class QuerySeqRec(DotProductModel):
         return take_slots(x, newest), take_slots(mask, newest)
 
     def _newest_tokens(self, history):
-        """Which tokens there are, and the slots of those that are kept."""
+        """The mask of all tokens, and the slots of the newest ones."""
         items, clicked = history["rec_items"], history["clicked_items"]
         mask = [items > 0, history["search_mask"], _in_a_row(clicked) > 0]
         mask = ops.concatenate(mask, axis=1)

@@ -170,8 +170,7 @@ class SRJGraph(Model):
         def see(candidates):
             return self._see(candidates, target, query, training)
 
-        few = v.shape[1] is not None and v.shape[1] <= _SLICE
-        seen = see(v) if training or few else in_slices(see, v, _SLICE)
+        seen = see(v) if training else in_slices(see, v, _SLICE)
         return {"seen": seen, "is_target": is_target}
 
     def _see(self, candidates, target, query, training):
