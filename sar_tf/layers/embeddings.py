@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from sar_tf.layers.look_up import look_up
 from sar_tf.layers.masking import masked_mean
 from sar_tf.layers.products import of_rows
 
@@ -28,7 +29,7 @@ class Embedding(layers.Embedding):
     """
 
     def call(self, inputs: Any) -> Any:
-        rows = ops.take(self.embeddings.value, inputs, axis=0)
+        rows = look_up(self.embeddings.value, inputs)
         return ops.cast(rows, self.compute_dtype)
 
 

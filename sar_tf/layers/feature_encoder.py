@@ -7,6 +7,7 @@ import keras
 from keras import layers, ops
 
 from sar_tf.layers.embeddings import Embedding
+from sar_tf.layers.look_up import look_up
 from sar_tf.layers.masking import masked_mean
 from sar_tf.layers.products import of_rows
 
@@ -144,10 +145,10 @@ class FeatureEncoder(layers.Layer):
                 raise ValueError(
                     f"{self.name} needs encode_caption: items have captions"
                 )
-            words = ops.take(self.tables["caption"], ids, axis=0)
+            words = look_up(self.tables["caption"], ids)
             parts.append(encode_caption(words))
         for name, embedding in zip(self.features, self.feature_embeddings, strict=True):
-            values = ops.take(self.tables[name], ids, axis=0)
+            values = look_up(self.tables[name], ids)
             vectors = embedding(values)
             if not isinstance(self.features[name], int):
                 vectors = masked_mean(vectors, values > 0, axis=-2)

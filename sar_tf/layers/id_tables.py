@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import layers
+
+from sar_tf.layers.look_up import look_up
 
 
 @keras.saving.register_keras_serializable("sar_tf")
@@ -69,7 +71,7 @@ class IdTables(layers.Layer):
 
     def look_up(self, name: str, ids: Any) -> Any:
         """Rows of a table: int `(...) -> (..., *shape[1:])`."""
-        return ops.take(self.tables[name], ids, axis=0)
+        return look_up(self.tables[name], ids)
 
     def get_config(self):
         return {**super().get_config(), "shapes": self.shapes}

@@ -17,7 +17,7 @@ def softmax(logits: Any) -> Any:
 
 def key_mask_bias(mask: Any) -> Any:
     """Additive bias `(B, 1, 1, N)` in float32 that masks keys out."""
-    bias = (1.0 - ops.cast(mask, "float32")) * MASKED_LOGIT
+    bias = ops.cast(ops.where(mask, 0.0, MASKED_LOGIT), "float32")
     return bias[:, None, None, :]
 
 
@@ -32,7 +32,7 @@ def masked_mean(values: Any, mask: Any, axis: int) -> Any:
     weights = ops.expand_dims(ops.cast(mask, values.dtype), -1)
     total = ops.sum(values * weights, axis=axis)
     count = ops.sum(weights, axis=axis)
-    return total / ops.maximum(count, ops.ones_like(count))
+    return total / ops.maximum(count, 1)
 
 
 def masked_softmax(logits: Any, mask: Any) -> Any:

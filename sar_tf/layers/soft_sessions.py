@@ -41,7 +41,7 @@ def window_means(x: Any, windows: Any) -> tuple[Any, Any]:
     """
     weights = ops.cast(windows, x.dtype)
     count = ops.sum(weights, axis=-1, keepdims=True)
-    means = ops.matmul(weights, x) / ops.maximum(count, ops.ones_like(count))
+    means = ops.matmul(weights, x) / ops.maximum(count, 1)
     return means, ops.any(windows, axis=-1)
 
 

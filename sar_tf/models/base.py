@@ -6,6 +6,7 @@ from typing import Any
 
 from keras import ops
 
+from sar_tf.layers.look_up import look_up
 from sar_tf.models import groups
 from sar_tf.models.inputs import chosen_tasks, of_task, row_inputs, select
 from sar_tf.models.reduction import mean_of_terms
@@ -159,7 +160,7 @@ class Model(Retrieval, TrainedModel):
     def encode_items(self, items: Any) -> Any:
         """Embeddings of items: `(...) -> (..., D)`."""
         if self._item_table is not None:
-            return ops.take(self._item_table, items, axis=0)
+            return look_up(self._item_table, items)
         if getattr(self.item_encoder, "caption_length", 0):
             return self.item_encoder(items, encode_caption=self.query_encoder)
         return self.item_encoder(items)

@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import ops
 
+from sar_tf.layers.look_up import look_up
 from sar_tf.models.base import Model
 from sar_tf.models.groups import take_rows
 
@@ -43,7 +44,7 @@ class DotProductModel(Model):
         vectors = self.encode_items(items)
         if self.item_bias is None:
             return vectors
-        bias = ops.take(self.item_bias.value, items, axis=0)[..., None]
+        bias = look_up(self.item_bias.value, items)[..., None]
         return ops.concatenate([vectors, ops.cast(bias, vectors.dtype)], axis=-1)
 
     def vector(

@@ -68,4 +68,4 @@ def known_ids(spec: DataSpec, name: str, ids: Any) -> Any:
         highest = spec.max_rec_history + spec.max_search_history - 1
     else:
         highest = getattr(spec, kind)
-    return ops.where(ops.logical_and(ids >= 0, ids <= highest), ids, 0)
+    return ops.where(ids <= highest, ops.maximum(ids, 0), 0)

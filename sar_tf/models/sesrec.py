@@ -2,12 +2,12 @@
 
 from typing import Literal
 
-from keras import layers, ops
+from keras import ops
 
 from sar_tf.layers.attention import TransitionEncoder
 from sar_tf.layers.co_attention import CoAttention
 from sar_tf.layers.contrast import QueryItemContrast
-from sar_tf.layers.embeddings import QueryEncoder
+from sar_tf.layers.embeddings import Embedding, QueryEncoder
 from sar_tf.layers.feature_encoder import FeatureEncoder
 from sar_tf.layers.interest_contrast import (
     TripletInterestContrast,
@@ -150,7 +150,7 @@ class SESRec(Model):
             query_dim=query_dim,
         )
         # Row 0 serves data without search sources: to them all are the same.
-        self.source_embedding = layers.Embedding(
+        self.source_embedding = Embedding(
             spec.num_search_sources + 1,
             width,
             embeddings_initializer="glorot_normal",
@@ -158,7 +158,7 @@ class SESRec(Model):
         )
         lengths = {"rec": spec.max_rec_history, "search": spec.max_search_history}
         self.position_embedding = {
-            scenario: layers.Embedding(
+            scenario: Embedding(
                 length,
                 width,
                 embeddings_initializer="glorot_normal",

@@ -2,9 +2,10 @@
 
 from typing import Any, Literal
 
-from keras import layers, ops
+from keras import ops
 
 from sar_tf.layers.attention import TransitionEncoder, TransitionFusion
+from sar_tf.layers.embeddings import Embedding
 from sar_tf.spec import DataSpec
 
 SCENARIOS = ("rec", "search")
@@ -68,7 +69,7 @@ class Transitions:
         lengths["mixed"] = spec.max_rec_history + spec.max_search_history
         lengths.pop(_NO_SAME.get(self.without), None)
         self.position_embedding = {
-            name: layers.Embedding(
+            name: Embedding(
                 length,
                 hidden_dim,
                 embeddings_initializer="glorot_normal",

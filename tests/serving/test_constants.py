@@ -39,3 +39,11 @@ def test_large_weights_stay_variables(monkeypatch):
     assert score()[:, 0].numpy().tolist() == [1, 1, 1]
     table.assign(np.zeros((SPEC.num_items + 1, 1)))
     assert score()[:, 0].numpy().tolist() == [0, 0, 0]
+
+
+def test_look_ups_count_no_ids_from_the_end():
+    """Keras' `take` compares each id with 0; `Model.score` leaves none below."""
+    score, _ = traced(given())
+    graph = score.get_concrete_function().graph
+    kinds = {operation.type for operation in graph.get_operations()}
+    assert "GatherV2" in kinds and "Less" not in kinds
