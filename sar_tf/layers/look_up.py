@@ -8,6 +8,7 @@ from typing import Any
 from keras import ops
 
 # A function (table, ids) -> rows; none is Keras' `take`.
+_GATHER: contextvars.ContextVar[Callable[[Any, Any], Any] | None]
 _GATHER = contextvars.ContextVar("gather", default=None)
 
 

@@ -103,3 +103,14 @@ def test_the_original_loss_is_a_softmax_over_the_candidates():
     expected = np.mean(np.log(np.exp(logits).sum(1)) - logits[:, 0])
     result = float(model.losses_of("rec", INPUTS)["click_loss"])
     assert result == pytest.approx(expected, rel=1e-4)
+
+
+def test_queries_read_by_a_convolution():
+    """Its users follow the same equations; queries of one set of words differ."""
+    model = small_model(text_encoder="convolution")
+    vectors = encoded_of(model)["vector"]
+    for row in (0, 2, 5):
+        expected = user_vector(model, INPUTS["history"], row)
+        np.testing.assert_allclose(vectors[row], expected, atol=1e-5)
+    two = numpy(model.encode_queries(np.array([[1, 2, 3], [3, 2, 1]])))
+    assert np.abs(two[0] - two[1]).max() > 1e-3
