@@ -17,8 +17,12 @@ def softmax(logits: Any) -> Any:
 
 def key_mask_bias(mask: Any) -> Any:
     """Additive bias `(B, 1, 1, N)` in float32 that masks keys out."""
-    bias = ops.cast(ops.where(mask, 0.0, MASKED_LOGIT), "float32")
-    return bias[:, None, None, :]
+    return mask_bias(mask)[:, None, None, :]
+
+
+def mask_bias(mask: Any) -> Any:
+    """Additive bias in float32: 0 where a mask of any shape is true."""
+    return ops.where(mask, ops.zeros((), "float32"), MASKED_LOGIT)
 
 
 def masked_mean(values: Any, mask: Any, axis: int) -> Any:

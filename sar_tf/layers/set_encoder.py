@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from sar_tf.layers.masking import MASKED_LOGIT, softmax
+from sar_tf.layers.masking import mask_bias, softmax
 from sar_tf.layers.multi_head import MultiHead
 
 
@@ -93,7 +93,7 @@ class SetEncoder(MultiHead):
         scale = q.shape[-1] ** -0.5
         logits = ops.matmul(q, ops.swapaxes(k, -1, -2)) * scale
         seen = mask if len(mask.shape) == 3 else mask[:, None, :]
-        hidden = (1.0 - ops.cast(seen, "float32")) * MASKED_LOGIT
+        hidden = mask_bias(seen)
         logits = ops.cast(logits, "float32") + hidden[:, None]
         if joins:
             own_k = self._split_heads(self.key_dense(x))
