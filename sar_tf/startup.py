@@ -46,6 +46,16 @@ def keep_freed_memory():
     mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
+def use_small_kernels():
+    """Turns oneDNN off, before the first import of TensorFlow, for single requests.
+
+    oneDNN's products, transpositions and softmax are fast for large arrays, and take
+    several microseconds more than TensorFlow's own for those of one user's request. A
+    value of TF_ENABLE_ONEDNN_OPTS in the environment is left as it is.
+    """
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+
 def use_threads(number):
     """Sets how many threads share an operation, before TensorFlow's first one.
 

@@ -30,7 +30,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from sar_tf.startup import import_tensorflow, use_threads
+from sar_tf.startup import import_tensorflow, use_small_kernels, use_threads
 
 PROGRAM = "tools.serve_client"
 _SECONDS = 60  # Longest wait for a server.
@@ -94,6 +94,7 @@ def open_saved_model(path: str | Path) -> Served:
     Raises:
         OSError: There is none.
     """
+    use_small_kernels()
     import_tensorflow()
     use_threads(1)
     import tensorflow as tf

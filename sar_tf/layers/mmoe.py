@@ -169,7 +169,7 @@ def _first_layer(candidates, context, views, kernel, bias):
         kernel = kernel[width:]
     width = candidates.shape[-1]
     of_candidates = times(candidates, kernel[:width])
-    of_context = (ops.matmul(context, kernel[width:]) + bias)[:, None, :]
+    of_context = times(context, kernel[width:], bias)[:, None, :]
     if not views:
         return of_candidates + of_context
     # Weights sum to 1: what is added to each value of a view is added to the view.

@@ -26,7 +26,8 @@ def times(x: Any, kernel: Any, bias: Any = None) -> Any:
 
     def product(rows):
         result = ops.matmul(rows, kernel)
-        return result if bias is None else result + bias
+        # `+` would not be fused with the product.
+        return result if bias is None else ops.add(result, bias)
 
     return of_rows(product, x)
 

@@ -6,6 +6,7 @@ from sar_tf.models import Model
 from sar_tf.models.catalogue import of_all_items
 
 _BLOCK = 256  # Scores of a block of `top_k`.
+_TOGETHER = 32  # Items of one product: one user's request is fastest with 32 to 64.
 
 
 class Catalogue(tf.Module):
@@ -19,8 +20,11 @@ class Catalogue(tf.Module):
         super().__init__()
         vectors = of_all_items(model, model.item_vectors)
         vectors = tf.cast(vectors, tf.float32)
-        # Transposed, so that the product reads it in the order of memory.
-        self._vectors = tf.Variable(tf.transpose(vectors), trainable=False)
+        self._length = vectors.shape[0]
+        vectors = tf.pad(vectors, [[0, -self._length % _BLOCK], [0, 0]])
+        # `(N / 32, D, 32)`: a product reads its items in the order of memory.
+        vectors = tf.reshape(vectors, [-1, _TOGETHER, vectors.shape[1]])
+        self._vectors = tf.Variable(tf.transpose(vectors, [0, 2, 1]), trainable=False)
 
     def best(
         self, vectors: tf.Tensor, k: tf.Tensor, excluded: tf.Tensor
@@ -39,15 +43,20 @@ class Catalogue(tf.Module):
             probabilities of a click. Where fewer items are left, the rest is 0. If k
             is above the number of items, it is that number.
         """
-        logits = tf.matmul(vectors, self._vectors)
-        # Item 0 stands for none: it is excluded, too.
-        excluded = tf.pad(excluded, [[0, 0], [1, 0]])
+        rows = tf.shape(vectors)[0]
+        logits = tf.transpose(tf.matmul(vectors, self._vectors), [1, 0, 2])
+        length = self._vectors.shape[0] * _TOGETHER
+        logits = tf.reshape(logits, [rows, length])
+        # Item 0 stands for none, and padding for nothing.
+        never = tf.constant([0, *range(self._length, length)], tf.int32)
+        never = tf.broadcast_to(never, [rows, never.shape[0]])
+        excluded = tf.concat([never, excluded], axis=1)
         size = tf.shape(excluded)
-        row = tf.broadcast_to(tf.range(size[0])[:, None], size)
+        row = tf.broadcast_to(tf.range(rows)[:, None], size)
         left_out = tf.stack([row, excluded], axis=-1)
         none = tf.fill(size, logits.dtype.min)
         logits = tf.tensor_scatter_nd_update(logits, left_out, none)
-        k = tf.minimum(k, tf.shape(logits)[1] - 1)
+        k = tf.minimum(k, self._length - 1)
         best, items = top_k(logits, k)
         is_item = best > logits.dtype.min
         return tf.where(is_item, items, 0), tf.where(is_item, tf.sigmoid(best), 0.0)

@@ -24,7 +24,7 @@ import json
 import os
 import sys
 
-from sar_tf.startup import import_tensorflow, keep_freed_memory
+from sar_tf.startup import import_tensorflow, keep_freed_memory, use_small_kernels
 from tools.arguments import positive
 from tools.benchmark.machine import describe_machine
 
@@ -41,6 +41,8 @@ def main(argv=None):
         sys.exit(f"{PROGRAM}: --embedding_optimizer=lazy_adam needs TensorFlow")
     os.environ["KERAS_BACKEND"] = args.backend
     keep_freed_memory()
+    if args.case == "serve":
+        use_small_kernels()
     if args.backend == "tensorflow":
         import_tensorflow()  # Before anything else imports it, with all its chatter.
     if args.case == "models":
