@@ -35,7 +35,8 @@ class IntentAttention(Composite):
         own: `(G, Q, D)`, the node itself in each question.
         neighbors: three parts `(G, K, D / 3)`, or `(G, 1, D / 3)` where all neighbors
             have the same.
-        mask: bool `(G, K)`, true where there is a neighbor.
+        mask: bool `(G, K)`, true where there is a neighbor; `(G, Q, K)` where the
+            questions do not have the same neighbors.
         training: whether dropout is applied.
 
     Returns:
@@ -99,8 +100,10 @@ class IntentAttention(Composite):
             axis=-1,
         )
         logits = ops.cast(logits, "float32") * width**-0.5
-        known = ops.pad(mask, ((0, 0), (1, 0)), constant_values=True)
-        weights = ops.cast(masked_softmax(logits, known[:, None, :]), own.dtype)
+        if len(mask.shape) == 2:
+            mask = mask[:, None, :]
+        known = ops.pad(mask, ((0, 0), (0, 0), (1, 0)), constant_values=True)
+        weights = ops.cast(masked_softmax(logits, known), own.dtype)
         r = weights[..., :1] * own + self._pool(weights[..., 1:], neighbors)
         update = self.dropout(self.linear(r), training=training)
         return self.result_norm(r + update)

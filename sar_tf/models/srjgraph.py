@@ -4,8 +4,10 @@ from keras import ops
 
 from sar_tf.layers.batch_norm import BatchNorm
 from sar_tf.layers.dice_network import DiceNetwork
+from sar_tf.layers.digits import from_digits, num_digits, to_digits
 from sar_tf.layers.embeddings import QueryEncoder
 from sar_tf.layers.intent_attention import IntentAttention
+from sar_tf.layers.look_up import look_up
 from sar_tf.layers.slices import in_slices
 from sar_tf.models.base import Model
 from sar_tf.models.encoders import ItemEncoder, add_item_encoder, add_user_encoder
@@ -36,10 +38,11 @@ class SRJGraph(Model):
     that are strictly earlier than the target are drawn with replacement, in evaluation
     taken at even distances, the newest first: `spec`'s `max_neighbors` of a user, one
     of an item. The counts are those of the copy that an author of SESRec made; the
-    original has more hops, more users of an item, and keeps clicks on the candidate's
-    category alone. Its second branch and its gate are left out. In the original,
-    batches of both tasks take turns; here a step has one of each. Queries are means of
-    words, not sums. The weight of search is ours.
+    original has more hops and more users of an item. It draws among a user's clicks on
+    the candidate's category alone; `category` leaves the others out after the draw, so
+    that fewer clicks may be left. The original's second branch and its gate are left
+    out. In the original, batches of both tasks take turns; here a step has one of each.
+    Queries are means of words, not sums. The weight of search is ours.
 
     Args:
         spec, tables, tasks: As `Model`.
@@ -51,6 +54,12 @@ class SRJGraph(Model):
         search_loss_weight: Weight of the search task's loss.
         item_encoder: What an item's vector is made of, its id and features or its id.
         user_encoder: The same of a user's vector.
+        category: Feature of items, of one value each; of a user's clicks only those on
+            items that share the candidate's value count. The value 0, unknown, is not
+            shared: for a candidate that has it no click counts. Empty is no filter.
+
+    Raises:
+        ValueError: There is no such feature, or `item_encoder` reads no features.
 
     Reference:
         [Zhao et al., 2022](https://doi.org/10.1145/3488560.3498414)
@@ -79,12 +88,16 @@ class SRJGraph(Model):
         search_loss_weight: Weight = 1.0,
         item_encoder: ItemEncoder = "features",
         user_encoder: ItemEncoder = "features",
+        category: str = "",
         **kwargs,
     ):
         super().__init__(spec, tables, **kwargs)
         if "search" in self.tasks:
             self.task_weights["search"] = search_loss_weight
         self.width = hidden_dim
+        self.category = category
+        if category:
+            _require_category(self.spec, category, item_encoder)
         self.query_encoder = QueryEncoder(
             self.spec.num_words, embedding_dim, hidden_dim, name="query_encoder"
         )
@@ -108,14 +121,14 @@ class SRJGraph(Model):
 
     def encode_candidates(self, items):
         """Vectors of items, of a user of each and of that user's clicks, in one row."""
-        look_up = self.training_tables.look_up
-        users = look_up("item_users", items)[..., 0]
+        of_training = self.training_tables.look_up
+        users = of_training("item_users", items)[..., 0]
         return self._with_neighbors(
             items,
             users,
-            look_up("item_user_queries", items)[..., 0],
-            look_up("user_items", users),
-            look_up("user_queries", users),
+            of_training("item_user_queries", items)[..., 0],
+            of_training("user_items", users),
+            of_training("user_queries", users),
         )
 
     def encode_target(self, inputs):
@@ -129,6 +142,8 @@ class SRJGraph(Model):
             "neighbor_items": self.encode_items(items),
             "neighbor_queries": self._queries(queries),
         }
+        if self.category:
+            target["neighbor_categories"] = self._categories(items)
         if "query_words" in inputs:
             target["query"] = self.encode_queries(inputs["query_words"])
         if "second_items" in inputs:
@@ -150,13 +165,29 @@ class SRJGraph(Model):
         none = ops.cast(self.no_query, vectors.dtype)
         return ops.where((queries > 0)[..., None], vectors, none)
 
+    def _categories(self, items):
+        """Categories of items: int `(...)`."""
+        return look_up(self.item_encoder.tables[self.category], items)
+
     def _with_neighbors(self, items, users, queries, second_items, second_queries):
-        """`[e_i ; e_v ; e_q ; items ; queries]`: `(..., (3 + 2 M) D)`."""
+        """`[e_i ; e_v ; e_q ; items ; queries]`: `(..., (3 + 2 M) D)`.
+
+        With a filter, the digits of the item's category follow: who scores the row does
+        not know the item, and bfloat16 does not hold a high id as one number.
+        """
+        digits = []
+        if self.category:
+            category = self._categories(items)
+            same = _is_same(category[..., None], self._categories(second_items))
+            second_items = ops.where(same, second_items, 0)
+            number = num_digits(self.spec.item_features[self.category])
+            digits = [to_digits(category, number, self.compute_dtype)]
         clicks = [encode_many_items(self, second_items), self._queries(second_queries)]
         shape = (*ops.shape(items), clicks[0].shape[-2] * self.width)
         nodes = [self.encode_items(items), self.user_encoder(users)]
         clicks = [ops.reshape(x, shape) for x in clicks]
-        return ops.concatenate([*nodes, self._queries(queries), *clicks], axis=-1)
+        nodes += [self._queries(queries), *clicks]
+        return ops.concatenate([*nodes, *digits], axis=-1)
 
     def read(self, task, encoded, target, training):
         """What the task's network sees of each candidate, and which rows count."""
@@ -175,17 +206,23 @@ class SRJGraph(Model):
 
     def _see(self, candidates, target, query, training):
         """`[e_u ; e_i ; e_q ; a_u ; a_i]`: `(B, C, 9 D)`."""
-        width = self.width
-        item = candidates[..., :width]
+        clicked = target["neighbor_items"]
+        is_neighbor = _is_there(clicked)
+        if self.category:
+            row = (3 + 2 * self.spec.max_neighbors) * self.width
+            candidates, digits = ops.split(candidates, [row], axis=-1)
+            categories = target["neighbor_categories"][:, None, :]
+            same = _is_same(from_digits(digits)[:, :, None], categories)
+            is_neighbor = ops.logical_and(is_neighbor[:, None, :], same)
+        item = candidates[..., : self.width]
         shape = ops.shape(item)
         u, q = (ops.broadcast_to(x[:, None, :], shape) for x in (target["user"], query))
         asked = ops.concatenate([u, q, item], axis=-1)
-        clicked = target["neighbor_items"]
         of_user = self.of_users(
             asked,
             asked,
             [target["user"][:, None, :], target["neighbor_queries"], clicked],
-            _is_there(clicked),
+            is_neighbor,
             training=training,
         )
         of_item = self._aggregate_item(candidates, asked, training)
@@ -229,3 +266,24 @@ class SRJGraph(Model):
 def _is_there(vectors):
     """Whether there is a node: no node is the zero vector. `(..., D) -> (...)`."""
     return ops.any(vectors != 0, axis=-1)
+
+
+def _is_same(category, other):
+    """Whether categories are the same one; unknown ones, 0, never are."""
+    return ops.logical_and(category == other, category > 0)
+
+
+def _require_category(spec, name, item_encoder):
+    """Refuses what is no feature of one value in the item encoder's tables."""
+    sizes = spec.item_features
+    known = [other for other, size in sizes.items() if isinstance(size, int)]
+    if name not in known:
+        raise ValueError(
+            "category must be empty or an item feature of one value, of which there "
+            f"are: {', '.join(known) or 'none'}; not {name!r}"
+        )
+    if item_encoder == "id":
+        raise ValueError(
+            f"category={name}: item_encoder=id reads no features of items; take "
+            "item_encoder=features"
+        )

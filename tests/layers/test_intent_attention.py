@@ -62,6 +62,15 @@ def test_the_content_of_no_neighbor_does_not_matter():
     )
 
 
+def test_each_question_may_have_neighbors_of_its_own():
+    layer, *inputs = case()
+    masks = [MASK, ~MASK]
+    result = numpy(layer(*inputs, np.stack(masks, axis=1)))
+    for q, mask in enumerate(masks):
+        expected = numpy(layer(*inputs, mask))[:, q]
+        np.testing.assert_allclose(result[:, q], expected, atol=1e-6)
+
+
 def test_config_round_trips():
     layer, *inputs = case()
     copy = round_trip(layer, *inputs, MASK)

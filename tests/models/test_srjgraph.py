@@ -1,3 +1,6 @@
+import dataclasses
+import functools
+
 import numpy as np
 import pytest
 from support.batches import SPEC, batch, feature_tables, random_histories, take_rows
@@ -175,6 +178,99 @@ def test_a_served_model_reads_its_own_tables(task):
     served[task]["candidates"] = np.tile(items, (6, 1))
     expected = numpy(model.score(task, served))
     np.testing.assert_allclose(numpy(found), expected, atol=1e-6)
+
+
+@functools.cache
+def filtered_model():
+    return small_model(category="category")
+
+
+def of_category(clicks, candidates):
+    """The clicks on items of the candidates' known categories; 0 for the others."""
+    category = feature_tables(SPEC)["item"]["category"]
+    same = (category[clicks] == category[candidates]) & (category[candidates] > 0)
+    return clicks * same
+
+
+def column_without_others(task, column):
+    """The targets with one candidate each, and with clicks of its category alone."""
+    ids = {
+        n: x[:, [column]]
+        for n, x in INPUTS[task].items()
+        if n == "candidates" or n.startswith(("candidate_", "second_"))
+    }
+    item, clicks = ids["candidates"], INPUTS[task]["neighbor_items"]
+    second = of_category(ids["second_items"], item[..., None])
+    ids |= {"neighbor_items": of_category(clicks, item), "second_items": second}
+    return ids
+
+
+def test_clicks_of_other_categories_are_as_if_they_were_not_there():
+    task, plain, filtered = "search", small_model(), filtered_model()
+    for one, other in zip(plain.get_weights(), filtered.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    columns = [column_without_others(task, column) for column in range(3)]
+    for name in ("neighbor_items", "second_items"):
+        kept = np.array([np.sum(ids[name] > 0, axis=-1) for ids in columns])
+        assert {0, 1} <= set(kept.flat)
+    expected = [numpy(plain.score(task, changed(task, **ids))) for ids in columns]
+    scores = numpy(filtered.score(task, INPUTS))
+    np.testing.assert_allclose(scores, np.hstack(expected), atol=1e-6)
+    assert np.abs(scores - numpy(plain.score(task, INPUTS))).max() > 1e-3
+
+
+def test_a_filtered_catalogue_has_the_scores_of_candidates():
+    model, items = filtered_model(), np.arange(1, 5, dtype="int32")
+    vectors = model.encode_candidates(items)
+    width = (3 + 2 * SPEC.max_neighbors) * model.width
+    assert vectors.shape[1] == width + 1
+    served = {
+        n: x
+        for n, x in INPUTS["rec"].items()
+        if not n.startswith(("candidate_", "second_"))
+    }
+    served["candidates"] = np.tile(items, (6, 1))
+    prepared = prepare_targets(model, "rec", INPUTS)
+    found = numpy(score_items(model, "rec", prepared, vectors))
+    expected = numpy(model.score("rec", {"rec": served}))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_bfloat16_tells_categories_apart():
+    """As a number of bfloat16, 257 is 256."""
+    spec = dataclasses.replace(SPEC, item_features={"category": 300, "brand": 2})
+    tables = feature_tables(spec)
+    odd = np.arange(SPEC.num_items + 1) % 2
+    tables["item"]["category"] = np.where(odd, 257, 256).astype("int32")
+    options = {**OPTIONS, "category": "category", "dtype": "mixed_bfloat16"}
+    model = randomize(SRJGraph(spec, tables, **options))
+
+    def scores_with(clicks):
+        ids = INPUTS["rec"]
+        second = np.broadcast_to(clicks, ids["second_items"].shape)
+        candidates = np.full_like(ids["candidates"], 7)
+        arrays = {"neighbor_items": np.tile(clicks, (6, 1)), "second_items": second}
+        inputs = changed("rec", candidates=candidates, **arrays)
+        return numpy(model.score("rec", inputs))
+
+    expected = scores_with([1, 2, 4, 3])
+    assert np.isfinite(expected).all()
+    np.testing.assert_array_equal(scores_with([1, 6, 0, 3]), expected)
+    assert np.abs(scores_with([1, 5, 4, 3]) - expected).max() > 1e-2
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"category": "colour"}, "of which there are: category, brand; not 'colour'"),
+        ({"category": "tags"}, "of which there are: category, brand; not 'tags'"),
+        ({"category": "brand", "item_encoder": "id"}, "take item_encoder=features"),
+    ],
+)
+def test_what_is_no_category_is_refused(options, expected):
+    features = {**SPEC.item_features, "tags": [3, 2]}
+    with pytest.raises(ValueError, match=f"^category.*{expected}$"):
+        SRJGraph(dataclasses.replace(SPEC, item_features=features), **options)
 
 
 def test_rows_that_are_no_targets_are_not_in_the_statistics():
