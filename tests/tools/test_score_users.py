@@ -30,7 +30,9 @@ def make_run(folder, dataset_dir, model, **hyperparameters):
     run = RunDirectory(folder)
     run.start(config)
     with prepared(config) as (made, _):
-        checkpoint.save(run.best, randomize(made, scale=0.2), {"epoch": 1, "epoch_step": 0})
+        checkpoint.save(
+            run.best, randomize(made, scale=0.2), {"epoch": 1, "epoch_step": 0}
+        )
     return run.path
 
 
