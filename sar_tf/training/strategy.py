@@ -1,15 +1,29 @@
 """The `tf.distribute` strategies: their replicas, workers and batches."""
 
 import contextlib
+import logging
 import os
+import threading
+from collections.abc import Iterator
 
 import tensorflow as tf
 
 from sar_tf.layers import replicas
 
 
+_LOG = logging.getLogger(__name__)
+
+_PATIENCE = 30.0  # Seconds until a worker tells that it waits for others.
+# What TensorFlow says of a step in which another worker is missing.
+_ABORTED = "Collective ops is aborted by"
+
+
 class StrategyError(ValueError):
     """A strategy is not available here; the text says why and what to do."""
+
+
+class LostWorkerError(StrategyError):
+    """Another worker has ended; the text says what to do."""
 
 
 def make_strategy(name, tpu=""):
@@ -38,12 +52,37 @@ def make_strategy(name, tpu=""):
                 "strategy=multi_worker needs the variable TF_CONFIG, which names all "
                 "workers and this one; tools/launch_local_cluster.py sets it"
             )
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        with _waiting_named():
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
     elif name == "tpu":
         strategy = tf.distribute.TPUStrategy(_connect_to_tpu(tpu))
     else:
         strategy = tf.distribute.get_strategy()
     return strategy
+
+
+@contextlib.contextmanager
+def _waiting_named() -> Iterator[None]:
+    """Tells after some time that this worker waits; TensorFlow waits without a word."""
+
+    def tell() -> None:
+        cluster = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+        workers = ", ".join(cluster.cluster_spec().as_dict().get("worker", ()))
+        _LOG.warning(
+            "%s %s still waits for other workers of TF_CONFIG (%s): it goes on when "
+            "each of them has been started with the same command",
+            cluster.task_type,
+            cluster.task_id,
+            workers,
+        )
+
+    timer = threading.Timer(_PATIENCE, tell)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _connect_to_tpu(tpu):
@@ -94,6 +133,29 @@ def _shared_context():
 
 # It asks TensorFlow for the current strategy, so it works for every strategy.
 replicas.use(_Replicas())
+
+
+@contextlib.contextmanager
+def lost_worker_named(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Makes a LostWorkerError of TensorFlow's error for a worker that has ended.
+
+    Args:
+        strategy: The strategy of the `with` block.
+
+    Raises:
+        LostWorkerError: Another worker has ended or cannot be reached.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        is_lost = _ABORTED in error.message
+        if not (is_lost and Workers(strategy).are_many):
+            raise
+        reason = error.message.partition(_ABORTED)[2].strip(" :").split("\n")[0]
+        raise LostWorkerError(
+            f"another worker has ended or cannot be reached ({reason}); resume the "
+            "run on all workers: it goes on from the last checkpoint"
+        ) from error
 
 
 def num_workers(strategy):

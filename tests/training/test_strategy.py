@@ -1,7 +1,9 @@
 import functools
+import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -101,3 +103,43 @@ def test_a_worker_alone_agrees_with_itself():
     assert workers.any(True) and not workers.any(False)
     with workers.chief_first():
         workers.wait()
+
+
+def test_a_lost_worker_is_named(monkeypatch):
+    error = tf.errors.UnavailableError(
+        None, None, "{{node}} Collective ops is aborted by: Socket closed\nMore of it"
+    )
+    with (
+        pytest.raises(tf.errors.UnavailableError),
+        strategy.lost_worker_named(strategy.make_strategy("one_device")),
+    ):
+        raise error
+    monkeypatch.setattr(strategy.Workers, "__init__", lambda own, _: None)
+    monkeypatch.setattr(strategy.Workers, "are_many", True, raising=False)
+    with (
+        pytest.raises(
+            strategy.LostWorkerError,
+            match=r"another worker has ended .* \(Socket closed\); resume the run",
+        ),
+        strategy.lost_worker_named(None),
+    ):
+        raise error
+    other = tf.errors.InvalidArgumentError(None, None, "ids")
+    with (
+        pytest.raises(tf.errors.InvalidArgumentError),
+        strategy.lost_worker_named(None),
+    ):
+        raise other
+
+
+def test_a_worker_tells_that_it_waits(monkeypatch, caplog):
+    cluster = {"worker": ["one:1", "two:2"]}
+    task = {"type": "worker", "index": 1}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task}))
+    monkeypatch.setattr(strategy, "_PATIENCE", 0.0)
+    monkeypatch.setattr(
+        tf.distribute, "MultiWorkerMirroredStrategy", lambda: time.sleep(0.5)
+    )
+    strategy.make_strategy("multi_worker")
+    assert "worker 1 still waits for other workers" in caplog.text
+    assert "one:1, two:2" in caplog.text
