@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from sar_tf.layers import replicas
 
-
 _LOG = logging.getLogger(__name__)
 
 _PATIENCE = 30.0  # Seconds until a worker tells that it waits for others.
