@@ -28,7 +28,7 @@ from tools.arguments import positive
 
 PROGRAM = "tools.score_users"
 _USERS = 1024  # Of a file.
-_ABOUT = "about.json"
+_ABOUT = "_about.json"  # Readers of a folder of Parquet leave out names with _.
 
 
 class ScoreError(ValueError):
@@ -211,7 +211,7 @@ def _open_folder(folder, about, number):
     if path.is_file() and path.read_text(encoding="utf-8") != text:
         raise ScoreError(
             f"output_dir={folder} holds scores of another model, of other records, "
-            "users or top_k; name another folder"
+            "users, top_k or --retrieval; name another folder"
         )
     if not path.is_file():
         if any(folder.glob("*.parquet")):
