@@ -15,7 +15,11 @@ from sar_tf.training.build import build_model, fit_pipeline
 from sar_tf.training.compile import compile_model
 from sar_tf.training.config import ConfigError, RunConfig
 from sar_tf.training.schedules import WarmupDecay
-from sar_tf.training.strategy import make_strategy, num_workers
+from sar_tf.training.strategy import (
+    lost_worker_named,
+    make_strategy,
+    num_workers,
+)
 
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
@@ -32,7 +36,8 @@ def prepared(
 
     Raises:
         ConfigError, DatasetError, ModelError, StrategyError: What a setting names
-            cannot be had, or the `with` block finds a damaged shard.
+            cannot be had, or the `with` block finds a damaged shard or has lost
+            another worker.
     """
     strategy = make_strategy(config.strategy, config.tpu)
     policy = keras.mixed_precision.dtype_policy()
@@ -54,7 +59,7 @@ def prepared(
                 jit_compile=config.jit_compile,
                 steps_per_execution=config.steps_per_execution,
             )
-        with damage_named(dataset):
+        with lost_worker_named(strategy), damage_named(dataset):
             yield model, pipeline
     finally:
         keras.mixed_precision.set_dtype_policy(policy)

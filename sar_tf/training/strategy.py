@@ -1,15 +1,28 @@
 """The `tf.distribute` strategies: their replicas, workers and batches."""
 
 import contextlib
+import logging
 import os
+import socket
+from collections.abc import Iterator
 
 import tensorflow as tf
 
 from sar_tf.layers import replicas
 
+_LOG = logging.getLogger(__name__)
+
+_SECONDS = 1.0  # Longest wait for another worker's answer before one tells of it.
+# What TensorFlow says of a step in which another worker is missing.
+_ABORTED = "Collective ops is aborted by"
+
 
 class StrategyError(ValueError):
     """A strategy is not available here; the text says why and what to do."""
+
+
+class LostWorkerError(StrategyError):
+    """Another worker has ended; the text says what to do."""
 
 
 def make_strategy(name, tpu=""):
@@ -38,12 +51,44 @@ def make_strategy(name, tpu=""):
                 "strategy=multi_worker needs the variable TF_CONFIG, which names all "
                 "workers and this one; tools/launch_local_cluster.py sets it"
             )
+        _tell_of_waiting()
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
     elif name == "tpu":
         strategy = tf.distribute.TPUStrategy(_connect_to_tpu(tpu))
     else:
         strategy = tf.distribute.get_strategy()
     return strategy
+
+
+def _tell_of_waiting() -> None:
+    """Tells which worker is not there yet; TensorFlow waits for it without a word.
+
+    It has to be told before: TensorFlow does not let other threads run meanwhile.
+    """
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    own = resolver.task_type, resolver.task_id
+    for job, addresses in resolver.cluster_spec().as_dict().items():
+        for index, address in enumerate(addresses):
+            is_other = job in ("chief", "worker") and (job, index) != own
+            if is_other and not _listens(address):
+                _LOG.warning(
+                    "%s %s waits for %s %s (%s): each worker that TF_CONFIG names must "
+                    "be started",
+                    *own,
+                    job,
+                    index,
+                    address,
+                )
+                return
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _SECONDS).close()
+    except OSError:
+        return False
+    return True
 
 
 def _connect_to_tpu(tpu):
@@ -94,6 +139,29 @@ def _shared_context():
 
 # It asks TensorFlow for the current strategy, so it works for every strategy.
 replicas.use(_Replicas())
+
+
+@contextlib.contextmanager
+def lost_worker_named(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Makes a LostWorkerError of TensorFlow's error for a worker that has ended.
+
+    Args:
+        strategy: The strategy of the `with` block.
+
+    Raises:
+        LostWorkerError: Another worker has ended or cannot be reached.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        is_lost = _ABORTED in error.message
+        if not (is_lost and Workers(strategy).are_many):
+            raise
+        reason = error.message.partition(_ABORTED)[2].strip(" :").split("\n")[0]
+        raise LostWorkerError(
+            f"another worker has ended or cannot be reached ({reason}); resume the "
+            "run on all workers: it goes on from the last checkpoint"
+        ) from error
 
 
 def num_workers(strategy):

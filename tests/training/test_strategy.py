@@ -1,5 +1,7 @@
 import functools
+import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -101,3 +103,46 @@ def test_a_worker_alone_agrees_with_itself():
     assert workers.any(True) and not workers.any(False)
     with workers.chief_first():
         workers.wait()
+
+
+def test_a_lost_worker_is_named(monkeypatch):
+    error = tf.errors.UnavailableError(
+        None, None, "{{node}} Collective ops is aborted by: Socket closed\nMore of it"
+    )
+    with (
+        pytest.raises(tf.errors.UnavailableError),
+        strategy.lost_worker_named(strategy.make_strategy("one_device")),
+    ):
+        raise error
+    monkeypatch.setattr(strategy.Workers, "__init__", lambda own, _: None)
+    monkeypatch.setattr(strategy.Workers, "are_many", True, raising=False)
+    with (
+        pytest.raises(
+            strategy.LostWorkerError,
+            match=r"another worker has ended .* \(Socket closed\); resume the run",
+        ),
+        strategy.lost_worker_named(None),
+    ):
+        raise error
+    other = tf.errors.InvalidArgumentError(None, None, "ids")
+    with (
+        pytest.raises(tf.errors.InvalidArgumentError),
+        strategy.lost_worker_named(None),
+    ):
+        raise other
+
+
+def test_a_worker_tells_that_it_waits(monkeypatch, caplog):
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", lambda: None)
+    with socket.create_server(("127.0.0.1", 0)) as there, socket.socket() as gone:
+        gone.bind(("127.0.0.1", 0))  # It does not listen.
+        there, gone = (f"127.0.0.1:{s.getsockname()[1]}" for s in (there, gone))
+        for others, told in (([there], ""), ([there, gone], f"worker 2 ({gone})")):
+            config = {
+                "cluster": {"worker": ["127.0.0.1:1", *others]},
+                "task": {"type": "worker", "index": 0},
+            }
+            monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+            strategy.make_strategy("multi_worker")
+            assert bool(told) == bool(caplog.text)
+            assert told in caplog.text
