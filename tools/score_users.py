@@ -99,6 +99,7 @@ def score_users(
     Raises:
         ScoreError: The model does not recommend, it has no retrieval head, or the
             folder holds other scores.
+        DatasetError: A user is unknown.
     """
     from sar_tf.data.now import users_now
     from sar_tf.training.catalogue import with_more_needs
@@ -114,6 +115,8 @@ def score_users(
             "leave out --retrieval"
         )
     names = data.dataset.vocabulary("user")
+    if users is not None:  # Before the folder is made for them.
+        data.dataset.dense_ids("user", users)
     number = len(names) if users is None else len(set(users))
     about = {
         "weights": _checksum(model),
