@@ -28,7 +28,7 @@ from tools.arguments import positive
 
 PROGRAM = "tools.score_users"
 _USERS = 1024  # Of a file.
-_ABOUT = "about.json"
+_ABOUT = "_about.json"  # Readers of a folder of Parquet leave out names with _.
 
 
 class ScoreError(ValueError):
@@ -99,6 +99,7 @@ def score_users(
     Raises:
         ScoreError: The model does not recommend, it has no retrieval head, or the
             folder holds other scores.
+        DatasetError: A user is unknown.
     """
     from sar_tf.data.now import users_now
     from sar_tf.training.catalogue import with_more_needs
@@ -114,6 +115,8 @@ def score_users(
             "leave out --retrieval"
         )
     names = data.dataset.vocabulary("user")
+    if users is not None:  # Before the folder is made for them.
+        data.dataset.dense_ids("user", users)
     number = len(names) if users is None else len(set(users))
     about = {
         "weights": _checksum(model),
@@ -211,7 +214,7 @@ def _open_folder(folder, about, number):
     if path.is_file() and path.read_text(encoding="utf-8") != text:
         raise ScoreError(
             f"output_dir={folder} holds scores of another model, of other records, "
-            "users or top_k; name another folder"
+            "users, top_k or --retrieval; name another folder"
         )
     if not path.is_file():
         if any(folder.glob("*.parquet")):

@@ -74,8 +74,8 @@ def run(
     return _run(config, RunDirectory(run_dir), callbacks, resume, verbose)
 
 
-def _run(config, folder, callbacks, resume, verbose, is_copy=False):
-    """`run` of checked settings; a copy starts from the run that it is a part of."""
+def _run(config, folder, callbacks, resume, verbose):
+    """`run` of checked settings; also a copy's, which starts from the first stage."""
     check_folder(config, folder, resume)
     tasks = copied_tasks(config)
     with (
@@ -90,8 +90,9 @@ def _run(config, folder, callbacks, resume, verbose, is_copy=False):
         if verbose != "none" and is_chief:
             print(describe(config, model, pipeline), flush=True)
         if config.init_from and not folder.has_checkpoint():
-            # The targets of validation chose a copy's start: they may not be in it.
-            taken = _start_from(model, pipeline, config.init_from, served=not is_copy)
+            # A model that was trained on the targets of all splits may know those that
+            # validate and test this one.
+            taken = _start_from(model, pipeline, config.init_from, served=False)
             if verbose != "none" and is_chief:
                 print(f"weights of {config.init_from}:\n{taken}", flush=True)
         if is_chief:
@@ -129,7 +130,6 @@ def _run(config, folder, callbacks, resume, verbose, is_copy=False):
                 callbacks,
                 resume=started[task],
                 verbose=verbose,
-                is_copy=True,
             )
         metrics = write_joined(folder, found, epoch, is_chief)
     return metrics

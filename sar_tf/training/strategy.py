@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import os
-import threading
+import socket
 from collections.abc import Iterator
 
 import tensorflow as tf
@@ -12,7 +12,7 @@ from sar_tf.layers import replicas
 
 _LOG = logging.getLogger(__name__)
 
-_PATIENCE = 30.0  # Seconds until a worker tells that it waits for others.
+_SECONDS = 1.0  # Longest wait for another worker's answer before one tells of it.
 # What TensorFlow says of a step in which another worker is missing.
 _ABORTED = "Collective ops is aborted by"
 
@@ -51,8 +51,8 @@ def make_strategy(name, tpu=""):
                 "strategy=multi_worker needs the variable TF_CONFIG, which names all "
                 "workers and this one; tools/launch_local_cluster.py sets it"
             )
-        with _waiting_named():
-            strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        _tell_of_waiting()
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
     elif name == "tpu":
         strategy = tf.distribute.TPUStrategy(_connect_to_tpu(tpu))
     else:
@@ -60,28 +60,35 @@ def make_strategy(name, tpu=""):
     return strategy
 
 
-@contextlib.contextmanager
-def _waiting_named() -> Iterator[None]:
-    """Tells after some time that this worker waits; TensorFlow waits without a word."""
+def _tell_of_waiting() -> None:
+    """Tells which worker is not there yet; TensorFlow waits for it without a word.
 
-    def tell() -> None:
-        cluster = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-        workers = ", ".join(cluster.cluster_spec().as_dict().get("worker", ()))
-        _LOG.warning(
-            "%s %s still waits for other workers of TF_CONFIG (%s): it goes on when "
-            "each of them has been started with the same command",
-            cluster.task_type,
-            cluster.task_id,
-            workers,
-        )
+    It has to be told before: TensorFlow does not let other threads run meanwhile.
+    """
+    resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+    own = resolver.task_type, resolver.task_id
+    for job, addresses in resolver.cluster_spec().as_dict().items():
+        for index, address in enumerate(addresses):
+            is_other = job in ("chief", "worker") and (job, index) != own
+            if is_other and not _listens(address):
+                _LOG.warning(
+                    "%s %s waits for %s %s (%s): each worker that TF_CONFIG names must "
+                    "be started",
+                    *own,
+                    job,
+                    index,
+                    address,
+                )
+                return
 
-    timer = threading.Timer(_PATIENCE, tell)
-    timer.daemon = True
-    timer.start()
+
+def _listens(address: str) -> bool:
+    host, _, port = address.rpartition(":")
     try:
-        yield
-    finally:
-        timer.cancel()
+        socket.create_connection((host.strip("[]"), int(port)), _SECONDS).close()
+    except OSError:
+        return False
+    return True
 
 
 def _connect_to_tpu(tpu):

@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import json
 
+import keras
 import numpy as np
 import pytest
 from support.rows import read_epoch
@@ -14,6 +15,8 @@ from sar_tf.training.checkpoint import CheckpointError
 from sar_tf.training.final import read_learning_rates
 from sar_tf.training.run_directory import RunDirectoryError
 from sar_tf.training.transfer import weights_by_place
+
+PLACE = "item_encoder/id_embedding/embeddings"
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +94,29 @@ def test_the_served_model_is_the_second_one(finished):
     folder, *_ = finished
     best, _ = sar_tf.load_run(folder)
     served, _ = sar_tf.load_run(folder, served=True)
-    place = "item_encoder/id_embedding/embeddings"
-    tables = [weights_by_place(model)[place].numpy() for model in (best, served)]
+    tables = [weights_by_place(model)[PLACE].numpy() for model in (best, served)]
     assert np.abs(tables[0] - tables[1]).max() > 1e-3
+
+
+class Start(keras.callbacks.Callback):
+    """Keeps a weight at the start of training, and breaks off."""
+
+    def on_train_begin(self, logs=None):
+        self.weight = weights_by_place(self.model)[PLACE].numpy()
+        raise InterruptedError
+
+
+def test_a_run_that_is_started_from_it_does_not_know_the_targets_of_test(
+    finished, config, tmp_path
+):
+    folder, *_ = finished
+    again = dataclasses.replace(config, init_from=str(folder))
+    start = Start()
+    with pytest.raises(InterruptedError):
+        sar_tf.run(again, tmp_path / "run", [start], verbose="none")
+    best, _ = sar_tf.load_run(folder)
+    expected = weights_by_place(best)[PLACE].numpy()
+    np.testing.assert_array_equal(start.weight, expected)
 
 
 def test_it_must_be_finished(finished, config, tmp_path):

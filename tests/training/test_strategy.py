@@ -1,9 +1,9 @@
 import functools
 import json
 import os
+import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -133,13 +133,16 @@ def test_a_lost_worker_is_named(monkeypatch):
 
 
 def test_a_worker_tells_that_it_waits(monkeypatch, caplog):
-    cluster = {"worker": ["one:1", "two:2"]}
-    task = {"type": "worker", "index": 1}
-    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task}))
-    monkeypatch.setattr(strategy, "_PATIENCE", 0.0)
-    monkeypatch.setattr(
-        tf.distribute, "MultiWorkerMirroredStrategy", lambda: time.sleep(0.5)
-    )
-    strategy.make_strategy("multi_worker")
-    assert "worker 1 still waits for other workers" in caplog.text
-    assert "one:1, two:2" in caplog.text
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", lambda: None)
+    with socket.create_server(("127.0.0.1", 0)) as there, socket.socket() as gone:
+        gone.bind(("127.0.0.1", 0))  # It does not listen.
+        there, gone = (f"127.0.0.1:{s.getsockname()[1]}" for s in (there, gone))
+        for others, told in (([there], ""), ([there, gone], f"worker 2 ({gone})")):
+            config = {
+                "cluster": {"worker": ["127.0.0.1:1", *others]},
+                "task": {"type": "worker", "index": 0},
+            }
+            monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+            strategy.make_strategy("multi_worker")
+            assert bool(told) == bool(caplog.text)
+            assert told in caplog.text
