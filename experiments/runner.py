@@ -172,6 +172,8 @@ def _print_results(config, metrics, folder):
     }
     print(f"\nTest, after epoch {metrics['epoch']} (the best on validation):")
     print(metrics_table(rankers))
+    if config.train_on == "all":
+        print("\nThe SavedModel is of the training on all splits; these are not.")
     print(f"\nAll files of the run are in {folder.path}", flush=True)
 
 
