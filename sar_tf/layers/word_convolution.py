@@ -3,12 +3,13 @@
 from typing import Any
 
 import keras
-from keras import layers, ops
+from keras import ops
 
 from sar_tf.layers.additive_attention import AdditiveAttention
 from sar_tf.layers.composite import Composite
 from sar_tf.layers.dropout import Dropout
 from sar_tf.layers.embeddings import Embedding
+from sar_tf.layers.products import times
 
 
 @keras.saving.register_keras_serializable("sar_tf")
@@ -70,15 +71,6 @@ class WordConvolution(Composite):
             name="word_embedding",
             **policy,
         )
-        self.convolution = layers.Conv1D(
-            units,
-            3,
-            padding="same",
-            activation="relu",
-            kernel_initializer="glorot_normal",
-            name="convolution",
-            **policy,
-        )
         self.attention = AdditiveAttention(attention_units, name="attention", **policy)
         self.dropouts = [
             Dropout(dropout, name=f"{of}_dropout", **policy)
@@ -87,7 +79,14 @@ class WordConvolution(Composite):
 
     def build(self, words_shape):
         self.word_embedding.build(words_shape)
-        self.convolution.build((None, words_shape[-1], self.embedding_dim))
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(3, self.embedding_dim, self.units),
+            initializer="glorot_normal",
+        )
+        self.bias = self.add_weight(
+            name="bias", shape=(self.units,), initializer="zeros"
+        )
         self.attention.build((None, words_shape[-1], self.units))
 
     def call(self, words: Any, training: bool = False) -> Any:
@@ -96,7 +95,12 @@ class WordConvolution(Composite):
         is_word = words > 0
         of_words, of_neighbors = self.dropouts
         e = of_words(self.word_embedding(words), training=training)
-        h = self.convolution(e * ops.cast(is_word, e.dtype)[..., None])
+        e = e * ops.cast(is_word, e.dtype)[..., None]
+        # No convolution layer: TensorFlow with oneDNN gives a wrong shape for no texts.
+        outer = ops.pad(e, ((0, 0), (1, 1), (0, 0)))
+        three = ops.concatenate([outer[:, :-2], e, outer[:, 2:]], axis=-1)
+        kernel = ops.reshape(self.kernel, (three.shape[-1], self.units))
+        h = ops.relu(times(three, kernel, self.bias))
         y, _ = self.attention(of_neighbors(h, training=training), is_word)
         return ops.reshape(y, (*shape[:-1], self.units))
 

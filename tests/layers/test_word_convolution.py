@@ -16,7 +16,7 @@ def convolution_case(**kwargs):
 def test_values():
     layer = convolution_case()
     table = numpy(layer.word_embedding.embeddings)
-    kernel, bias = numpy(layer.convolution.kernel), numpy(layer.convolution.bias)
+    kernel, bias = numpy(layer.kernel), numpy(layer.bias)
     result = numpy(layer(WORDS))
     for place in np.ndindex(2, 2):
         words = WORDS[place][WORDS[place] > 0]
@@ -29,6 +29,10 @@ def test_values():
         )
         pooled = additive_attention(layer.attention, h) if len(h) else np.zeros(4)
         np.testing.assert_allclose(result[place], pooled, atol=1e-5)
+
+
+def test_no_texts():
+    assert tuple(convolution_case()(WORDS[:, :0]).shape) == (2, 0, 4)
 
 
 def test_padding_changes_nothing():
