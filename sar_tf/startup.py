@@ -52,8 +52,7 @@ def use_small_kernels():
     oneDNN's products, transpositions and softmax are fast for large arrays, and take
     several microseconds more than TensorFlow's own for those of one user's request. A
     value of TF_ENABLE_ONEDNN_OPTS in the environment is left as it is. Where TensorFlow
-    is imported already, nothing is changed: parts of it have read the variable, others
-    would read it later, and convolutions fail.
+    is imported already, nothing is changed: it has read the variable.
     """
     if "tensorflow" not in sys.modules:
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")

@@ -115,9 +115,9 @@ def score_users(
             "leave out --retrieval"
         )
     names = data.dataset.vocabulary("user")
-    if users is not None:  # Before the folder is made for them.
-        data.dataset.dense_ids("user", users)
-    number = len(names) if users is None else len(set(users))
+    # Before the folder is made for them: one may be unknown.
+    chosen = None if users is None else data.dataset.dense_ids("user", users)
+    number = len(names) if chosen is None else len(chosen)
     about = {
         "weights": _checksum(model),
         "shards": [shard["sha256"] for shard in data.dataset.info.shards],
@@ -131,7 +131,7 @@ def score_users(
         return 0
     needs = with_more_needs(model.needs)
     data = dataclasses.replace(data, needs=needs)
-    batches = users_now(data, _USERS, users, skipped=done)
+    batches = users_now(data, _USERS, chosen, skipped=done)
     best = _make_best(model, data.dataset, k, retrieval)
     raw = [names, data.dataset.vocabulary("item")]
     with progress("users", left, " users") as bar:

@@ -1,6 +1,6 @@
 """Users as of now: batches of their whole histories, whatever the targets are."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
@@ -18,7 +18,7 @@ _FIELDS = ("user", "type", "item", "query", "search_source", "clicked_items")
 def users_now(
     data: BatchPipeline,
     size: int,
-    users: Iterable[str] | None = None,
+    users: Sequence[int] | None = None,
     skipped: int = 0,
 ) -> Iterator[dict[str, dict]]:
     """Batches of the recommendation task, one row a user, in the order of the records.
@@ -29,15 +29,15 @@ def users_now(
     Args:
         data: The dataset, the limits of histories, and the needs.
         size: Users of a batch.
-        users: Raw ids of the users; None is all.
+        users: What `dense_ids` gives of the users; None is all.
         skipped: Number of batches that are left out at the start.
 
     Raises:
-        DatasetError: A user is unknown, or a shard is damaged.
+        DatasetError: A shard is damaged.
     """
     records = read_blocks(data.dataset, None)
     if users is not None:
-        chosen = tf.constant(data.dataset.dense_ids("user", users), tf.int64)
+        chosen = tf.constant(users, tf.int64)
 
         @plain_graph
         def choose(serialized: tf.Tensor) -> tf.Tensor:

@@ -4,6 +4,7 @@ from typing import Any
 
 from keras import ops
 
+from sar_tf.layers import replicas
 from sar_tf.layers.look_up import look_up
 from sar_tf.models.base import Model
 from sar_tf.models.groups import take_rows
@@ -91,6 +92,19 @@ class DotProductModel(Model):
         is_negative = (items[None, :] != rows["positive"][:, None]) & (items > 0)
         others = ops.where(is_negative, others, 2 * NO_NEGATIVE)
         return ops.concatenate([own, others], axis=1)
+
+    def logits_among_positives(self, rows: dict[str, Any]) -> Any:
+        """`logits_among` the positives of the batch, those of all replicas.
+
+        Args:
+            rows: As those of `logits`.
+
+        Returns:
+            `(B, 1 + B)`, with the B of all replicas in the last axis.
+        """
+        gather = replicas.active().gather
+        vectors = gather(rows["candidates"][:, 0])
+        return self.logits_among(rows, vectors, gather(rows["positive"]))
 
     def item_vectors(self, items: Any) -> Any:
         return self.encode_candidates(items)

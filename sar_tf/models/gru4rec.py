@@ -4,7 +4,6 @@ from typing import Literal
 
 from keras import layers, ops
 
-from sar_tf.layers import replicas
 from sar_tf.layers.dropout import Dropout
 from sar_tf.layers.recency import newest
 from sar_tf.models.dot_product import NO_NEGATIVE, DotProductModel
@@ -95,9 +94,7 @@ class GRU4Rec(DotProductModel):
     def logits(self, task, rows, training):
         if not (training and self.original_loss):
             return super().logits(task, rows, training)
-        gather = replicas.active().gather
-        vectors = gather(rows["candidates"][:, 0])
-        return self.logits_among(rows, vectors, gather(rows["positive"]))
+        return self.logits_among_positives(rows)
 
     def main_loss(self, logits):
         if not self.original_loss:

@@ -15,11 +15,7 @@ from sar_tf.training.build import build_model, fit_pipeline
 from sar_tf.training.compile import compile_model
 from sar_tf.training.config import ConfigError, RunConfig
 from sar_tf.training.schedules import WarmupDecay
-from sar_tf.training.strategy import (
-    lost_worker_named,
-    make_strategy,
-    num_workers,
-)
+from sar_tf.training.strategy import lost_worker_named, make_strategy, num_workers
 
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
