@@ -1,3 +1,4 @@
+import gc
 import os
 import sys
 from pathlib import Path
@@ -7,6 +8,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import pytest
+
+# Tracing makes many objects that live on: seldom looking for dead ones saves 4%.
+gc.set_threshold(200_000, 20, 50)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -129,8 +129,7 @@ NEEDS = {
 }
 
 
-@pytest.mark.parametrize("num_groups", [1, 4])
-@pytest.mark.parametrize("case", NEEDS)
+@pytest.mark.parametrize(("case", "num_groups"), [("all", 1), *((n, 4) for n in NEEDS)])
 def test_the_pipeline_gives_exactly_the_tables_keys(pipeline, case, num_groups):
     """Of training and of evaluation, the same whatever the number of groups."""
     if case in models.names():
@@ -144,8 +143,11 @@ def test_the_pipeline_gives_exactly_the_tables_keys(pipeline, case, num_groups):
     evaluated = ("history", "groups", "row")
     trained = (*evaluated, "label", "draw")
     assert keys_and_types(data.train()) == table_of(tasks, needs, trained)
-    assert keys_and_types(data.train_from(0)) == keys_and_types(data.train())
     assert keys_and_types(data.test()) == table_of(tasks, needs, evaluated)
+
+
+def test_training_from_a_step_gives_what_an_epoch_gives(pipeline):
+    assert keys_and_types(pipeline.train_from(0)) == keys_and_types(pipeline.train())
 
 
 def test_static_axes_of_the_pipeline_are_the_specs(pipeline):

@@ -185,6 +185,10 @@ class TrainedModel(keras.Model, metaclass=Complete):
 
     def fit(self, *args: Any, shuffle: bool = False, **kwargs: Any) -> Any:
         """As Keras', for datasets that shuffle themselves."""
+        if self.compiled and keras.backend.backend() == "tensorflow":
+            # Else the first step makes the optimizer's variables and is traced twice.
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
         return super().fit(*args, shuffle=shuffle, **kwargs)
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:

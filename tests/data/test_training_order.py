@@ -53,6 +53,7 @@ def test_train_is_one_epoch_in_another_order_each_time(pipeline, records):
 
 
 def test_a_seed_repeats_the_epochs_of_train(pipeline):
+    pipeline = dataclasses.replace(pipeline, tasks=("rec",))
     first, again = pipeline.train(), pipeline.train()
     expected = [to_numpy(first) for _ in range(2)]
     assert_equal([to_numpy(again) for _ in range(2)], expected)

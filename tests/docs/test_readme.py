@@ -12,7 +12,7 @@ SMALLER = {
     "hidden_dim=32)": "hidden_dim=8, embedding_dim=8, expert_units=8, "
     "tower_units=(8,), prediction_units=(8,))",
     "epochs=2": "epochs=1",
-    "batch_size=256": "batch_size=256, num_groups=1",
+    "batch_size=256": "batch_size=1024, num_groups=1",
 }
 
 

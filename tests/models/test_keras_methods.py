@@ -104,7 +104,10 @@ def test_predict_takes_a_batch():
     assert scores["search"].shape == (6, 3)
 
 
-def test_fit_evaluate_and_a_checkpoint_of_plain_keras(data, tmp_path):
+def test_fit_evaluate_and_a_checkpoint_of_plain_keras(data, tmp_path, monkeypatch):
+    traced = []
+    step = Tiny.train_step
+    monkeypatch.setattr(Tiny, "train_step", lambda *a: traced.append(1) or step(*a))
     keras.utils.set_random_seed(2)
     model = Tiny(data.spec, data.tables, width=8)
     model.compile(keras.optimizers.Adam(0.02))
@@ -120,6 +123,7 @@ def test_fit_evaluate_and_a_checkpoint_of_plain_keras(data, tmp_path):
         ],
         verbose=0,
     ).history
+    assert len(traced) == 1
     losses = {"loss", "click_loss", "rec_click_loss", "search_click_loss"}
     of_validation = {n.removeprefix("val_") for n in history if n.startswith("val_")}
     assert {n for n in history if not n.startswith("val_")} == losses
