@@ -98,7 +98,6 @@ def import_checkpoint(*, model, checkpoint, dataset_dir, run_dir, num_heads=None
         raise InteropError(f"{checkpoint} and {dataset_dir}: {error}") from error
     # Checkpoints have the optimizer's state; here it is zero.
     compile_model(built, learning_rate=1e-3, l2=0.0)
-    built.optimizer.build(built.trainable_variables)
     config = RunConfig(
         model=model,
         dataset_dir=str(dataset.dataset_dir),

@@ -185,11 +185,15 @@ class TrainedModel(keras.Model, metaclass=Complete):
 
     def fit(self, *args: Any, shuffle: bool = False, **kwargs: Any) -> Any:
         """As Keras', for datasets that shuffle themselves."""
-        if self.compiled and keras.backend.backend() == "tensorflow":
+        return super().fit(*args, shuffle=shuffle, **kwargs)
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """As Keras', which `fit` and `train_on_batch` call before the first step."""
+        if keras.backend.backend() == "tensorflow":
             # Else the first step makes the optimizer's variables and is traced twice.
             with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)
-        return super().fit(*args, shuffle=shuffle, **kwargs)
+        return super().make_train_function(force)
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As Keras'; its results have the ranking metrics, those of `fit` do not.
